@@ -16,9 +16,10 @@ VIEW = "view"
 # {"seq": int, "at": epoch seconds}: pushed by the server when data changed. Use it as the Input of
 # whatever must stay live.
 TICK = "tick"
-# A summary of the graph on screen: {"from", "to", "exact", "nodes": {id: node JSON},
-# "edges": {id: edge JSON}} with nodes and edges exactly as /api/graph gives them. Written by the graph page
-# whenever what it shows changed.
+# What the graph on screen knows about the selection: {"from", "to", "exact", "nodes": {id: node},
+# "edges": {id: edge}} with nodes and edges exactly as /api/graph gives them: the selected element,
+# the edges that touch it and the nodes at their ends (both empty without a selection; the whole graph
+# would be hundreds of kilobytes a second). Written by the graph page whenever it changed.
 GRAPH = "graph"
 
 # -- the shell ------------------------------------------------------------------------------------

@@ -1,0 +1,30 @@
+"""How the dashboard asks the store: never on the event loop, never more than a few at once.
+
+Every query is synchronous and may take hundreds of milliseconds; on the event loop it would stall
+every browser and every API answer. The pool is the limit: what does not fit waits its turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, ParamSpec, TypeVar
+
+AT_ONCE = 4
+
+_POOL = ThreadPoolExecutor(max_workers=AT_ONCE, thread_name_prefix="query")
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+async def ask(method: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Await ``method(*args)`` in the query pool: ``await ask(queries.trace, trace_id)``.
+
+    Whatever ``method`` raises (``store.errors.BadQuery``) is raised here.
+    """
+    loop = asyncio.get_running_loop()
+    call: Callable[[], Any] = functools.partial(method, *args, **kwargs)
+    return await loop.run_in_executor(_POOL, call)
