@@ -107,7 +107,7 @@ def plural(number: float, one: str, many: str | None = None) -> str:
     return f"{count(number)} {one if round(number) == 1 else many or one + 's'}"
 
 
-GRPC_NAMES = [
+GRPC_NAMES = (
     "OK",
     "CANCELLED",
     "UNKNOWN",
@@ -125,7 +125,7 @@ GRPC_NAMES = [
     "UNAVAILABLE",
     "DATA_LOSS",
     "UNAUTHENTICATED",
-]
+)
 
 
 def grpc_name(code: str | int | None) -> str:
