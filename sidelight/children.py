@@ -1,0 +1,52 @@
+"""The processes the supervisor starts: ``python -m sidelight.children collector N | store``.
+
+What must stay true: a child ends within two seconds of its supervisor, whatever killed that one.
+The kernel tells us (PR_SET_PDEATHSIG → SIGTERM), a watcher thread makes sure.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+_PR_SET_PDEATHSIG = 1
+_LINGER_SECONDS = 1.5
+
+
+def follow_parent(parent: int) -> None:
+    """Ask for SIGTERM at the parent's death, and leave for good 1.5 s after it."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.2)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(_LINGER_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="parent-watch", daemon=True).start()
+
+
+def main(arguments: list[str]) -> int:
+    follow_parent(int(os.environ.get("SIDELIGHT_SUPERVISOR", os.getppid())))
+    settings: dict[str, Any] = json.loads(
+        Path(os.environ["SIDELIGHT_SETTINGS"]).read_text(encoding="utf-8")
+    )
+    if arguments[0] == "collector":
+        from sidelight.collector_process import run_collector_process
+
+        return run_collector_process(settings, int(arguments[1]))
+    from sidelight.store_process import run_store_process
+
+    return run_store_process(settings)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,66 @@
+"""The store's process: loader, queries, API and dashboard around one DuckDB.
+
+What must stay true: SIGTERM ends it within two seconds, whatever browsers are connected; what was
+not sealed stays in the journal and is loaded again.
+"""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+from typing import Any
+
+from collector.settings import read_tokens
+from dashboard.settings import DashboardSettings
+from sidelight.data_folder import local_token
+from store.settings import StoreSettings
+
+
+def store_settings(settings: dict[str, Any]) -> StoreSettings:
+    return StoreSettings(data_dir=Path(settings["data"]), **settings["store"])
+
+
+def dashboard_settings(settings: dict[str, Any], tokens: tuple[str, ...] = ()) -> DashboardSettings:
+    return DashboardSettings(
+        ui=settings["ui"],
+        grpc=settings["grpc"],
+        http=settings["http"],
+        tls=settings["tls_cert"] is not None,
+        data=Path(settings["data"]),
+        tokens=tokens,
+        **settings["dashboard"],
+    )
+
+
+def run_store_process(settings: dict[str, Any]) -> int:
+    import uvicorn
+
+    from dashboard.app import build_app
+    from store.engine import Store
+    from store.queries import Queries
+
+    store = Store(store_settings(settings))
+    store.open()
+    store.start()
+    try:
+        tokens: tuple[str, ...] = ()
+        if settings["token_file"]:
+            shown = tuple(token.decode() for token in read_tokens(Path(settings["token_file"])))
+            tokens = (*shown, local_token(Path(settings["data"])))
+        app = build_app(Queries(store), dashboard_settings(settings, tokens))
+        host, _, port = settings["ui"].rpartition(":")
+        uvicorn.run(
+            app,
+            host=host.strip("[]"),
+            port=int(port),
+            log_level="warning",
+            ws_ping_interval=20,
+            timeout_graceful_shutdown=1,
+            ssl_certfile=settings["tls_cert"],
+            ssl_keyfile=settings["tls_key"],
+            ssl_ca_certs=settings["client_ca"],
+            ssl_cert_reqs=ssl.CERT_REQUIRED if settings["client_ca"] else ssl.CERT_NONE,
+        )
+    finally:
+        store.stop()
+    return 0
