@@ -21,7 +21,6 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -68,7 +67,7 @@ class JournalWriter:
         self.synced_writes = 0
         self._file: _OpenFile | None = None
         self._sequence = 0
-        self._waiting: deque[tuple[Batch, Future[None]]] = deque()
+        self._waiting: deque[tuple[Batch, Future[int]]] = deque()
         self._wake = threading.Condition()
         self._closing = False
         self._usage = 0
@@ -78,9 +77,9 @@ class JournalWriter:
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._thread.start()
 
-    def append(self, batch: Batch) -> Future[None]:
-        """A future that is done once the batch is durable, or raises an ``Overloaded`` error."""
-        future: Future[None] = Future()
+    def append(self, batch: Batch) -> Future[int]:
+        """A future of the bytes written, done once they are durable; or it raises an ``Overloaded`` error."""
+        future: Future[int] = Future()
         with self._wake:
             if self._closing:
                 future.set_exception(Draining("The journal is closed."))
@@ -89,9 +88,9 @@ class JournalWriter:
             self._wake.notify()
         return future
 
-    def append_sync(self, batch: Batch) -> None:
-        """Return once the batch is durable; raises JournalFull, JournalWriteFailed or Draining."""
-        self.append(batch).result()
+    def append_sync(self, batch: Batch) -> int:
+        """Return the bytes written, once durable; raises JournalFull, JournalWriteFailed or Draining."""
+        return self.append(batch).result()
 
     def close(self) -> None:
         """Write what waits, then finish the open file. May be called twice."""
@@ -139,8 +138,8 @@ class JournalWriter:
         assert file is not None
         return file.size >= self.rotate_bytes or self._seconds_to_rotation() == 0.0
 
-    def _write(self, group: list[tuple[Batch, Future[None]]]) -> None:
-        frames: list[tuple[Parts, Future[None]]] = []
+    def _write(self, group: list[tuple[Batch, Future[int]]]) -> None:
+        frames: list[tuple[Parts, int, Future[int]]] = []
         total = 0
         for batch, future in group:
             try:
@@ -148,8 +147,9 @@ class JournalWriter:
             except Exception as error:  # a batch that is not of the schema must not end the thread
                 future.set_exception(error)
                 continue
-            total += sum(map(_size, parts))
-            frames.append((parts, future))
+            size = sum(map(_size, parts))
+            total += size
+            frames.append((parts, size, future))
         if not frames:
             return
         if self.limit_bytes is not None and self.usage_bytes() + total > self.limit_bytes:
@@ -159,19 +159,22 @@ class JournalWriter:
             full = JournalFull(
                 f"The journal has reached its limit of {self.limit_bytes} bytes; try again later."
             )
-            _settle(frames, lambda future: future.set_exception(full))
+            for _, _, future in frames:
+                future.set_exception(full)
             return
         try:
-            self._write_durably([part for parts, _ in frames for part in parts])
+            self._write_durably([part for parts, _, _ in frames for part in parts])
         except OSError as error:
             self.failed_writes += 1
             failed = JournalWriteFailed(f"The journal could not be written: {error}; try again later.")
-            _settle(frames, lambda future: future.set_exception(failed))
+            for _, _, future in frames:
+                future.set_exception(failed)
         else:
             self.written_bytes += total
             self._usage += total
             self.synced_writes += 1
-            _settle(frames, lambda future: future.set_result(None))
+            for _, size, future in frames:
+                future.set_result(size)
 
     def _write_durably(self, parts: Parts) -> None:
         file = self._file or self._begin()
@@ -260,11 +263,6 @@ def _write_all(fd: int, parts: Parts) -> int:
 
 def _size(part: bytes | pa.Buffer) -> int:
     return len(part) if isinstance(part, bytes) else part.size
-
-
-def _settle(frames: list[tuple[Parts, Future[None]]], settle: Callable[[Future[None]], None]) -> None:
-    for _, future in frames:
-        settle(future)
 
 
 def _sync_folder(folder: Path) -> None:
