@@ -36,9 +36,7 @@ def follow_parent(parent: int) -> None:
 
 def main(arguments: list[str]) -> int:
     follow_parent(int(os.environ.get("SIDELIGHT_SUPERVISOR", os.getppid())))
-    settings: dict[str, Any] = json.loads(
-        Path(os.environ["SIDELIGHT_SETTINGS"]).read_text(encoding="utf-8")
-    )
+    settings: dict[str, Any] = json.loads(Path(os.environ["SIDELIGHT_SETTINGS"]).read_text(encoding="utf-8"))
     if arguments[0] == "collector":
         from sidelight.collector_process import run_collector_process
 

@@ -172,7 +172,9 @@ def graph(
 
 @app.command()
 def sql(
-    statement: Annotated[str | None, typer.Argument(help="One statement; none: an interactive prompt.")] = None,
+    statement: Annotated[
+        str | None, typer.Argument(help="One statement; none: an interactive prompt.")
+    ] = None,
     data: DataOption = DEFAULT_DATA,
     format: Annotated[
         SqlFormat | None, typer.Option("--format", help="[table at a terminal, json in a pipe]")

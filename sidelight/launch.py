@@ -24,7 +24,9 @@ def become_supervisor(settings: ServeSettings) -> NoReturn:
     os.execv(command[0], command)  # noqa: S606 - our own interpreter with our own module
 
 
-def start_supervisor(settings: ServeSettings, stderr: IO[bytes] | int | None = None) -> subprocess.Popen[bytes]:
+def start_supervisor(
+    settings: ServeSettings, stderr: IO[bytes] | int | None = None
+) -> subprocess.Popen[bytes]:
     """Start the supervisor as a child in a session of its own (Ctrl-C reaches us, we tell it)."""
     return subprocess.Popen(
         supervisor_command(settings), stdin=subprocess.DEVNULL, stderr=stderr, start_new_session=True

@@ -62,7 +62,9 @@ def ask_graph(data_dir: Path, params: dict[str, Any]) -> dict[str, Any]:
         lock.release()
 
 
-def call_server(server: RunningServer, path: str, body: bytes | None = None, accept: str = "application/json") -> bytes:
+def call_server(
+    server: RunningServer, path: str, body: bytes | None = None, accept: str = "application/json"
+) -> bytes:
     """One request to the running server's API. Raises CannotAnswer with the server's own words."""
     request = urllib.request.Request(server.ui_url + path, data=body)  # noqa: S310 - our own http(s) address
     request.add_header("Accept", accept)
@@ -81,7 +83,8 @@ def call_server(server: RunningServer, path: str, body: bytes | None = None, acc
         raise CannotAnswer(_server_words(error.read())) from error
     except OSError as error:
         raise CannotAnswer(
-            f"The server at {server.ui_url} (process {server.pid}) did not answer: {error}. Try again in a moment."
+            f"The server at {server.ui_url} (process {server.pid}) did not answer: "
+            f"{error}. Try again in a moment."
         ) from error
 
 

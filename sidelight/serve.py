@@ -227,7 +227,7 @@ def _describe(status: int) -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """``python -m sidelight.serve SETTINGS.json``: what the command line execs, to leave its imports behind."""
+    """``python -m sidelight.serve SETTINGS.json``: what the command line execs."""
     settings = json.loads(Path(arguments[0]).read_text(encoding="utf-8"))
     os.unlink(arguments[0])
 

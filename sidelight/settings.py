@@ -15,10 +15,6 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from collector.settings import CollectorSettings
-from dashboard.settings import DashboardSettings
-from store.settings import StoreSettings
-
 
 class BadSettings(ValueError):
     """A sentence for the user; nothing was started."""
@@ -67,8 +63,8 @@ class ServeSettings(BaseModel):
                 address = getattr(self, name)
                 if not is_loopback(address):
                     raise ValueError(
-                        f"--{name} {address} can be reached by others, so it needs --token-file or --client-ca "
-                        "(or --allow-anonymous, if anyone who reaches it may read and write)"
+                        f"--{name} {address} can be reached by others, so it needs --token-file "
+                        "or --client-ca (or --allow-anonymous, if anyone who reaches it may read and write)"
                     )
         return self
 
@@ -115,9 +111,13 @@ def load(config: Path | None, **given: Any) -> ServeSettings:
 
 def check_rooms(settings: ServeSettings) -> None:
     """Build each room's settings once, so that a mistake is told before anything starts."""
-    collector_settings(settings.as_supervisor_json(), 0)
-    store_settings(settings.as_supervisor_json())
-    dashboard_settings(settings.as_supervisor_json())
+    from sidelight.collector_process import collector_settings
+    from sidelight.store_process import dashboard_settings, store_settings
+
+    plain = settings.as_supervisor_json()
+    collector_settings(plain, 0)
+    store_settings(plain)
+    dashboard_settings(plain)
 
 
 def is_loopback(address: str) -> bool:

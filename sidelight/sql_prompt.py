@@ -5,6 +5,7 @@ The worker sees files only (segments and the journals' tail), so it answers with
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from pathlib import Path
@@ -16,7 +17,9 @@ from sidelight.tables import table
 def run_sql(data_dir: Path, statement: str, format: str) -> None:
     """Run one statement and write its answer to stdout. Raises CannotAnswer."""
     if format in ("arrow", "parquet") and sys.stdout.isatty():
-        raise CannotAnswer(f"{format} is binary: send it to a file or a pipe (sidelight sql ... > answer.{format}).")
+        raise CannotAnswer(
+            f"{format} is binary: send it to a file or a pipe (sidelight sql ... > answer.{format})."
+        )
     answer = _ask(data_dir, statement, "json" if format == "table" else format)
     if format != "table":
         sys.stdout.buffer.write(answer)
@@ -32,10 +35,8 @@ def prompt(data_dir: Path, format: str) -> None:
     from rich.console import Console
 
     console = Console()
-    try:
+    with contextlib.suppress(ImportError):
         import readline  # noqa: F401 - line editing and history for input()
-    except ImportError:
-        pass
     console.print("SQL over everything stored. End a statement with ';'. Ctrl-D leaves. Try: SHOW TABLES;")
     lines: list[str] = []
     while True:

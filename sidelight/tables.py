@@ -38,7 +38,19 @@ def print_graph_table(answer: dict[str, Any]) -> None:
         )
         for edge in edges
     ]
-    heads = ("source", "destination", "", "requests", "rate", "share", "success", "p50 ms", "p95 ms", "p99 ms", "flags")
+    heads = (
+        "source",
+        "destination",
+        "",
+        "requests",
+        "rate",
+        "share",
+        "success",
+        "p50 ms",
+        "p95 ms",
+        "p99 ms",
+        "flags",
+    )
     console.print(table(heads, rows, numeric=range(3, 10), title=f"{answer['from']} to {answer['to']}"))
 
 
@@ -48,7 +60,10 @@ def node_name(node: dict[str, Any]) -> str:
 
 
 def table(
-    heads: Sequence[str], rows: Iterable[Sequence[object]], numeric: Iterable[int] = (), title: str | None = None
+    heads: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    numeric: Iterable[int] = (),
+    title: str | None = None,
 ) -> Table:
     right = set(numeric)
     drawn = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", header_style="bold")
@@ -62,7 +77,9 @@ def table(
 def printable(value: object) -> str:
     """Text without control characters: a terminal obeys those, and telemetry comes from strangers."""
     text = "null" if value is None else str(value)
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+    return "".join(
+        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
+    )
 
 
 def _number(value: float | None, form: str) -> str:

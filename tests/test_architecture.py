@@ -16,7 +16,13 @@ ROOMS = ("sidelight", "collector", "store", "dashboard")
 MAY_IMPORT: dict[str, set[str] | None] = {
     "sidelight": None,
     "collector": {"store.schema", "store.frames"},
-    "dashboard": {"store.queries", "store.query_types", "store.schema", "store.errors", "store.graph_formats"},
+    "dashboard": {
+        "store.queries",
+        "store.query_types",
+        "store.schema",
+        "store.errors",
+        "store.graph_formats",
+    },
     "store": set(),
 }
 
@@ -81,7 +87,8 @@ def test_sql_lives_in_sql_files() -> None:
                 if isinstance(node, ast.Constant) and isinstance(node.value, str):
                     first = node.value.lstrip()
                     assert not (
-                        statement.match(first) and re.search(r"\b(from|into|table|view)\b", first, re.I)
+                        statement.match(first)
+                        and re.search(r"\b(from|into|table|view)\b", first, re.I)
                         and first.split()[0].isupper()
                     ), f"{path}: {first[:80]!r}"
 
@@ -99,7 +106,10 @@ def test_no_machine_path_is_tracked() -> None:
     """What is committed runs anywhere: no path of one machine, no index address."""
     tracked = subprocess.run(
         ["git", "ls-files", "*.py", "*.md", "*.toml", "*.lock", "*.yaml", "*.sh", "Makefile"],
-        cwd=ROOT, capture_output=True, text=True, check=False,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     ).stdout.split()
     files = [ROOT / name for name in tracked if name] or list(ROOT.glob("*.md"))
     home = re.compile(r"/(work|root|farm|home/[a-z]+|opt/pypi)/")
