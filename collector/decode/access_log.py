@@ -1,0 +1,90 @@
+"""A chunk of an access-log file → tables of the store's schema. Pure: bytes in, tables and rejects out.
+
+What must stay true: nothing raises for bad data; every non-empty line of the chunk ends as a row, as a
+counted skip (start, periodic and listener records) or as a reject with its line number.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from collector.decode.access_log_detect import Format, detect_format, strip_prefixes
+from collector.decode.access_log_emitter import Emitter
+from collector.decode.access_log_fields import Lines, ParsedLines, Reject, join_fields, reject
+from collector.decode.access_log_json import parse_json
+from collector.decode.access_log_rows import build_rows
+from collector.decode.access_log_text import parse_text
+from collector.decode.text import to_text
+from store.schema import OBSERVATIONS, TABLES
+
+READABLE = ("istio", "envoy", "json")
+LINE_BYTES_MAX = 1024 * 1024
+
+
+@dataclass
+class DecodedChunk:
+    """``requests`` and ``connections`` are rows of `observations` (HTTP and TCP apart: a connection's last
+    row wins), ``identities`` what they teach; all of export 0."""
+
+    requests: pa.Table = field(default_factory=OBSERVATIONS.empty_table)
+    connections: pa.Table = field(default_factory=OBSERVATIONS.empty_table)
+    identities: pa.Table = field(default_factory=TABLES["identities"].empty_table)
+    rejects: list[Reject] = field(default_factory=list)
+    lines: int = 0  # that were not empty
+    skipped: int = 0  # start, periodic and listener records
+
+
+def detect(data: bytes) -> Format | None:
+    """The format of a file, from its first chunk."""
+    texts, lines = _lines(data[: 256 * 1024], 1)
+    return detect_format(strip_prefixes(texts, lines)[0].to_pylist())
+
+
+def decode_chunk(data: bytes, first_line: int, families: frozenset[str], emitter: Emitter) -> DecodedChunk:
+    """``data``: whole lines; ``first_line``: the number of the first one; ``families``: of READABLE."""
+    texts, lines = _lines(data, first_line)
+    decoded = DecodedChunk(lines=len(texts))
+    texts, lines, decoded.rejects = strip_prefixes(texts, lines)
+    parsed = _parse(texts, lines, families)
+    emitter.learn(parsed.fields)
+    rows = build_rows(parsed.fields, emitter)
+    decoded.rejects = sorted([*decoded.rejects, *parsed.rejects, *rows.rejects], key=lambda one: one.line)
+    decoded.skipped = rows.skipped
+    decoded.requests = rows.observations
+    if rows.is_tcp.any():
+        decoded.requests = rows.observations.filter(pa.array(~rows.is_tcp))
+        decoded.connections = rows.observations.filter(pa.array(rows.is_tcp))
+    if rows.observations.num_rows:
+        decoded.identities = emitter.identities(pc.min(rows.observations["time"]))
+    return decoded
+
+
+def _parse(texts: pa.StringArray, lines: Lines, families: frozenset[str]) -> ParsedLines:
+    is_json = pc.starts_with(texts, "{").to_numpy(zero_copy_only=False).astype(bool)
+    text_families = families - {"json"}
+    pieces: list[ParsedLines] = []
+    if is_json.any() and "json" in families:
+        pieces.append(parse_json(texts.filter(pa.array(is_json)), lines[is_json]))
+    if not is_json.all() and text_families:
+        pieces.append(parse_text(texts.filter(pa.array(~is_json)), lines[~is_json], text_families))
+    rejects = [one for piece in pieces for one in piece.rejects]
+    wrong = np.flatnonzero(is_json & ("json" not in families) | ~is_json & (not text_families))
+    expected = " or ".join(sorted(families))
+    for at in wrong.tolist():
+        rejects.append(reject(lines[at], f"not a line of the format {expected}", texts[at].as_py()))
+    return ParsedLines(join_fields([piece.fields for piece in pieces]), rejects)
+
+
+def _lines(data: bytes, first_line: int) -> tuple[pa.StringArray, Lines]:
+    """The lines that are not empty, as valid UTF-8, with their numbers."""
+    split = pc.split_pattern(pa.array([data], pa.binary()), b"\n").flatten()
+    texts = pc.utf8_rtrim(to_text(split, LINE_BYTES_MAX), "\r")
+    lines = np.arange(first_line, first_line + len(texts))
+    filled = pc.greater(pc.binary_length(texts), 0)
+    if pc.all(filled).as_py():
+        return texts, lines
+    return texts.filter(filled), lines[filled.to_numpy(zero_copy_only=False)]

@@ -1,0 +1,137 @@
+"""What every access-log form is brought to before it becomes rows: one text column per field.
+
+The text and the JSON parser both end here, so that a request means the same whichever form said it.
+What must stay true: a field the line leaves empty ("-", "" or null) is null; ``line`` is the 1-based
+number of the line in its file; parsing never raises, what cannot be read is in ``rejects``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+FIELDS = (
+    "time",
+    "method",
+    "path",
+    "protocol",
+    "code",
+    "flags",
+    "details",
+    "termination",  # connection termination details
+    "failure",  # upstream transport failure reason
+    "received",
+    "sent",
+    "duration",
+    "service_time",
+    "forwarded_for",
+    "user_agent",
+    "request_id",
+    "authority",
+    "upstream_host",
+    "cluster",
+    "upstream_local",
+    "downstream_local",
+    "downstream_remote",
+    "sni",
+    "route",
+    # Only forms that users defined themselves have these.
+    "grpc_status",
+    "attempts",
+    "trace_id",
+    "span_id",
+    "traceparent",
+    "log_type",
+)
+SAMPLE_CHARACTERS = 256
+
+Lines = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Reject:
+    """A line that could not be read: its number, why, and at most 256 characters of it."""
+
+    line: int
+    reason: str
+    sample: str
+
+
+@dataclass
+class ParsedLines:
+    """``fields``: columns of FIELDS (string; JSON numbers may stay int64 or double), ``line``, and for
+    JSON with keys of its own ``extra`` (map<string, string>)."""
+
+    fields: pa.Table
+    rejects: list[Reject] = field(default_factory=list)
+
+
+def reject(line: int, reason: str, text: str) -> Reject:
+    return Reject(int(line), reason, text[:SAMPLE_CHARACTERS])
+
+
+def fields_table(columns: dict[str, pa.Array], lines: Lines, extra: pa.Array | None = None) -> pa.Table:
+    """A table of all FIELDS, those without a column null."""
+    count = len(lines)
+    arrays = [columns.get(name) for name in FIELDS]
+    filled = [pa.nulls(count, pa.string()) if array is None else _blank_to_null(array) for array in arrays]
+    names = [*FIELDS, "line", "extra"]
+    text_map = pa.map_(pa.string(), pa.string())
+    extra = pa.nulls(count, text_map) if extra is None else extra
+    return pa.table([*filled, pa.array(lines, pa.int64()), extra], names=names)
+
+
+def join_fields(pieces: list[pa.Table]) -> pa.Table:
+    """All pieces in line order; a field that is a number in one piece and text in another becomes text."""
+    pieces = [piece for piece in pieces if piece.num_rows]
+    if not pieces:
+        return fields_table({}, np.empty(0, np.int64))
+    if len(pieces) == 1:
+        return pieces[0]
+    first = pieces[0].schema
+    if any(piece.schema != first for piece in pieces[1:]):
+        pieces = [_as_text(piece) for piece in pieces]
+    joined = pa.concat_tables(pieces).combine_chunks()
+    lines = joined["line"].to_numpy()
+    if bool(np.all(lines[:-1] <= lines[1:])):
+        return joined
+    return joined.take(pa.array(np.argsort(lines, kind="stable")))
+
+
+def text_map(columns: dict[str, pa.Array], count: int) -> pa.Array:
+    """A map column of the named text columns, each row holding those that are not null in it."""
+    if not columns or not count:
+        return pa.array([{}] * count, pa.map_(pa.string(), pa.string()))
+    names = list(columns)
+    present = np.stack([columns[name].is_valid().to_numpy(zero_copy_only=False) for name in names], axis=1)
+    offsets = np.zeros(count + 1, np.int32)
+    np.cumsum(present.sum(axis=1), out=offsets[1:])
+    row, column = np.nonzero(present)
+    keys = pa.DictionaryArray.from_arrays(pa.array(column, pa.int32()), pa.array(names)).cast(pa.string())
+    stacked = pa.concat_arrays([columns[name].cast(pa.string()) for name in names])
+    values = stacked.take(pa.array(column * count + row))
+    return pa.MapArray.from_arrays(pa.array(offsets), keys, values)
+
+
+def _blank_to_null(array: pa.Array) -> pa.Array:
+    if isinstance(array, pa.ChunkedArray):
+        array = array.combine_chunks()
+    if not pa.types.is_string(array.type):
+        return array
+    size = pc.binary_length(array)
+    blank = pc.or_(pc.equal(size, 0), pc.and_(pc.equal(size, 1), pc.equal(array, "-")))
+    if not pc.any(blank).as_py():
+        return array
+    return pc.if_else(blank, pa.scalar(None, pa.string()), array)
+
+
+def _as_text(piece: pa.Table) -> pa.Table:
+    columns = [
+        column if name in ("line", "extra") or pa.types.is_string(column.type) else column.cast(pa.string())
+        for name, column in zip(piece.column_names, piece.columns, strict=True)
+    ]
+    return pa.table(columns, names=piece.column_names)

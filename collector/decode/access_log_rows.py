@@ -1,0 +1,298 @@
+"""Fields of access-log lines → rows of `observations`: units, addresses, reporter, what is no request.
+
+What must stay true: only the end of a request or connection is a row; ``source_address`` is the *direct*
+peer and null where the line shows only X-Forwarded-For (port 0); what a line cannot say is null.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from collector.decode import ids, limits
+from collector.decode.access_log_emitter import INBOUND, Emitter, ip_of
+from collector.decode.access_log_fields import Reject, reject, text_map
+from store.schema import MOMENT, OBSERVATIONS
+
+_ADDRESS = r"^(?:\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}|\[[0-9a-fA-F:.%]+\])(?::\d{1,5})?$"
+_GRPC_PATH = r"^/[^/?]+/[^/?]+$"
+_ENDS = ("DownstreamEnd", "TcpConnectionEnd", "UdpSessionEnd", "NotSet")
+_INT32_MAX = 2**31 - 1
+_GRPC_NAMES = {
+    name: number
+    for number, name in enumerate(
+        "ok canceled unknown invalidargument deadlineexceeded notfound alreadyexists permissiondenied "
+        "resourceexhausted failedprecondition aborted outofrange unimplemented internal unavailable "
+        "dataloss unauthenticated".split()
+    )
+} | {"cancelled": 1}
+
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass
+class Rows:
+    """``observations`` has OBSERVATIONS' columns, with ``is_tcp`` saying per row whether it is a connection's;
+    ``skipped``: lines that were start, periodic or listener records, no requests."""
+
+    observations: pa.Table
+    is_tcp: Mask
+    skipped: int = 0
+    rejects: list[Reject] = field(default_factory=list)
+
+
+def build_rows(fields: pa.Table, emitter: Emitter) -> Rows:
+    """Rows of export 0. ``emitter`` must have learned from these fields already."""
+    fields, rejects, moments = _with_moments(fields)
+    columns = {name: _whole(fields[name]) for name in fields.column_names}
+    code = _number(columns["code"])
+    is_tcp = _mask(pc.and_(columns["method"].is_null(), columns["protocol"].is_null()))
+    ends = _is_end(columns, code, is_tcp)
+    skipped = int((~ends).sum())
+    if skipped:
+        keep = pa.array(ends)
+        columns = {name: values.filter(keep) for name, values in columns.items()}
+        moments, code, is_tcp = moments.filter(keep), code.filter(keep), is_tcp[ends]
+    table = _observations(columns, moments, code, is_tcp, emitter)
+    return Rows(table, is_tcp, skipped, rejects)
+
+
+def _observations(
+    columns: dict[str, pa.Array], moments: pa.Array, code: pa.Array, is_tcp: Mask, emitter: Emitter
+) -> pa.Table:
+    count = len(moments)
+    nothing = pa.scalar(None, pa.string())
+    tcp = pa.array(is_tcp)
+    remote = columns["downstream_remote"]
+    forwarded = pc.fill_null(pc.ends_with(remote, ":0"), False)
+    only_forwarded = _cut(pc.if_else(forwarded, _null_if_empty(ip_of(remote)), nothing))
+    grpc_status = _grpc_status(columns["grpc_status"])
+    duration = _number(columns["duration"])
+    trace_ids, span_ids = _trace(columns)
+    version = pc.replace_substring(columns["protocol"], "HTTP/", "")
+    values: dict[str, pa.Array] = {
+        "export": pa.array(np.zeros(count, np.int32)),
+        "time": moments,
+        "duration_us": pc.multiply(_non_negative(duration), 1000),
+        "reporter": emitter.reporters(columns),
+        "signal": pa.repeat("file", count),
+        "emitter": pa.repeat(pa.scalar(emitter.name, pa.string()), count),
+        "protocol": _protocol(columns, grpc_status, tcp),
+        "http_version": version,
+        "method": columns["method"],
+        "authority": columns["authority"],
+        "path": columns["path"],
+        "route": columns["route"],
+        "status_code": pc.if_else(tcp, pa.scalar(None, pa.int64()), code).cast(pa.int32()),
+        "grpc_status": grpc_status,
+        "response_flags": pc.fill_null(columns["flags"], ""),
+        "response_code_details": columns["details"],
+        "upstream_cluster": pc.utf8_rtrim(columns["cluster"], ";"),
+        "source_address": _address(pc.if_else(forwarded, nothing, remote)),
+        "upstream_address": _address(columns["upstream_host"]),
+        "upstream_local_address": _address(columns["upstream_local"]),
+        "downstream_local_address": _address(columns["downstream_local"]),
+        "sni": columns["sni"],
+        "request_bytes": _non_negative(_number(columns["received"])),
+        "response_bytes": _non_negative(_number(columns["sent"])),
+        "attempts": _small(_number(columns["attempts"])),
+        "request_id": columns["request_id"],
+        "trace_id": trace_ids,
+        "span_id": span_ids,
+        "tls": _tls(columns),
+        "user_agent": columns["user_agent"],
+        "forwarded_for": pc.coalesce(columns["forwarded_for"], only_forwarded),
+        "attributes": _attributes(columns, count),
+    }
+    arrays = [_typed(values.get(one.name), one, count) for one in OBSERVATIONS]
+    return pa.Table.from_arrays(arrays, schema=OBSERVATIONS)
+
+
+def last_of_each_connection(rows: pa.Table) -> pa.Table:
+    """TCP rows without the periodic ones: of (downstream address, start) the last one is the connection's
+    end, its byte counts are cumulative. Rows of unknown peers all stay."""
+    if rows.num_rows < 2:
+        return rows
+    at = pa.array(np.arange(rows.num_rows))
+    peer = pc.coalesce(_whole(rows["source_address"]), at.cast(pa.string()))
+    keys = pa.table(
+        {
+            "at": at,
+            "peer": peer,
+            "time": rows["time"],
+            "emitter": rows["emitter"],
+            "local": rows["downstream_local_address"],
+        }
+    )
+    last = keys.group_by(["peer", "time", "emitter", "local"], use_threads=False).aggregate([("at", "max")])
+    chosen = np.sort(last["at_max"].to_numpy())
+    return rows if len(chosen) == rows.num_rows else rows.take(pa.array(chosen))
+
+
+def _is_end(columns: dict[str, pa.Array], code: pa.Array, is_tcp: Mask) -> Mask:
+    """Not a start or periodic record, not a listener's record of an HTTP connection.
+
+    Without ``access_log_type`` they are known by their emptiness: no code, no flags, no details. A listener
+    writes ``"- - HTTP/1.1" 0``: a protocol, but never a method.
+    """
+    nothing_said = pc.and_(columns["flags"].is_null(), columns["details"].is_null())
+    no_code = pc.fill_null(pc.equal(code, 0), True)
+    unmarked = columns["log_type"].is_null()
+    empty = _mask(pc.and_(pc.and_(no_code, unmarked), pc.or_(nothing_said, columns["method"].is_null())))
+    said_end = _mask(pc.or_(unmarked, pc.is_in(columns["log_type"], pa.array(_ENDS))))
+    return said_end & ~(empty & ~is_tcp)
+
+
+def _with_moments(fields: pa.Table) -> tuple[pa.Table, list[Reject], pa.Array]:
+    texts = _whole(fields["time"])
+    if not pa.types.is_string(texts.type):
+        texts = texts.cast(pa.string())
+    try:
+        moments = pc.utf8_rtrim(texts, "Z").cast(MOMENT)
+    except pa.ArrowInvalid:
+        moments = pa.array([_moment(text) for text in texts.to_pylist()], MOMENT)
+    if not moments.null_count:
+        return fields, [], moments
+    unread = np.flatnonzero(moments.is_null().to_numpy(zero_copy_only=False)).tolist()
+    rejects = [
+        reject(fields["line"][at].as_py(), "the start time cannot be read", str(texts[at])) for at in unread
+    ]
+    keep = moments.is_valid()
+    return fields.filter(keep), rejects, moments.filter(keep)
+
+
+def _moment(text: str | None) -> dt.datetime | None:
+    try:
+        moment = dt.datetime.fromisoformat(text or "")
+        if moment.tzinfo is not None:
+            moment = moment.astimezone(dt.UTC).replace(tzinfo=None)
+    except (ValueError, OverflowError):
+        return None
+    return moment if 1970 <= moment.year < 2262 else None
+
+
+def _protocol(columns: dict[str, pa.Array], grpc_status: pa.Array, tcp: pa.Array) -> pa.Array:
+    """gRPC by its status where a form shows it, else by HTTP/2 POST /SERVICE/METHOD from a gRPC client."""
+    client = pc.and_(
+        pc.fill_null(pc.starts_with(columns["user_agent"], "grpc-"), False),
+        pc.fill_null(pc.and_(pc.equal(columns["protocol"], "HTTP/2"), pc.equal(columns["method"], "POST")), False),
+    )
+    if pc.any(client).as_py():
+        client = pc.and_(client, pc.fill_null(pc.match_substring_regex(columns["path"], _GRPC_PATH), False))
+    is_grpc = pc.or_(client, grpc_status.is_valid())
+    return pc.if_else(tcp, "tcp", pc.if_else(is_grpc, "grpc", "http"))
+
+
+def _grpc_status(values: pa.Array) -> pa.Array:
+    """``14``, ``Unavailable``, ``UNAVAILABLE``: all three spellings of Envoy."""
+    if values.null_count == len(values):
+        return pa.nulls(len(values), pa.int32())
+    codes = values.cast(pa.string()).dictionary_encode()
+    numbers: list[int | None] = []
+    for text in codes.dictionary.to_pylist():
+        name = text.replace("_", "").lower()
+        numbers.append(int(name) if name.isascii() and name.isdigit() and len(name) < 9 else _GRPC_NAMES.get(name))
+    return pa.array(numbers, pa.int32()).take(codes.indices)
+
+
+def _tls(columns: dict[str, pa.Array]) -> pa.Array:
+    """Istio's own SNI on an inbound row proves mutual TLS; nothing else in a line proves anything."""
+    istio = pc.and_(
+        pc.fill_null(pc.starts_with(columns["sni"], "outbound_."), False),
+        pc.fill_null(pc.match_substring_regex(columns["cluster"], INBOUND), False),
+    )
+    return pc.if_else(istio, "mutual", pa.scalar(None, pa.string()))
+
+
+def _trace(columns: dict[str, pa.Array]) -> tuple[pa.Array, pa.Array]:
+    trace, span, parent = (columns[name] for name in ("trace_id", "span_id", "traceparent"))
+    if trace.null_count == span.null_count == parent.null_count == len(trace):
+        return pa.nulls(len(trace), ids.TRACE_ID), pa.nulls(len(trace), pa.uint64())
+    texts = [one.cast(pa.string()) for one in (trace, span, parent)]
+    trace = pc.coalesce(texts[0], pc.utf8_slice_codeunits(texts[2], 3, 35))
+    span = pc.coalesce(texts[1], pc.utf8_slice_codeunits(texts[2], 36, 52))
+    short = pc.fill_null(pc.equal(pc.binary_length(trace), 16), False)  # Zipkin's 64 bits
+    trace = pc.if_else(short, pc.binary_join_element_wise("0" * 16, trace, ""), trace)
+    return ids.trace_ids(ids.from_hex(trace, 16))[0], ids.span_ids(ids.from_hex(span, 8))[0]
+
+
+def _attributes(columns: dict[str, pa.Array], count: int) -> pa.Array:
+    named = {
+        "upstream_service_time": columns["service_time"],
+        "connection_termination_details": columns["termination"],
+        "upstream_transport_failure_reason": columns["failure"],
+    }
+    named = {name: _cut(values.cast(pa.string())) for name, values in named.items() if values.null_count < count}
+    extra = columns["extra"]
+    if extra.null_count == count:
+        return text_map(named, count)
+    own = text_map(named, count).to_pylist()  # forms users defined themselves: Python per line, once
+    both = [[*one, *(more or [])] for one, more in zip(own, extra.to_pylist(), strict=True)]
+    cut = [[(key[:256], (value or "")[: limits.TEXT_BYTES // 4]) for key, value in one] for one in both]
+    return pa.array(cut, pa.map_(pa.string(), pa.string()))
+
+
+def _address(values: pa.Array) -> pa.Array:
+    """IP:PORT; old ``tcp://IP:PORT`` and a waypoint's ``envoy://NAME/IP:PORT`` too; anything else is null."""
+    if _mask(pc.match_substring(values, "://")).any():
+        values = pc.replace_substring_regex(values, r"^[a-z]+://(?:[^/]*/)?", "")
+    good = pc.match_substring_regex(values, _ADDRESS)
+    return values if pc.all(good).as_py() else pc.if_else(good, values, pa.scalar(None, pa.string()))
+
+
+def _number(values: pa.Array) -> pa.Array:
+    """int64; text that is no number, and numbers beyond it, are null."""
+    if pa.types.is_int64(values.type):
+        return values
+    if pa.types.is_string(values.type):
+        try:
+            return values.cast(pa.int64())
+        except pa.ArrowInvalid:
+            like_number = pc.match_substring_regex(values, r"^-?\d{1,15}(?:\.\d{1,9})?$")
+            values = pc.if_else(like_number, values, pa.scalar(None, pa.string())).cast(pa.float64())
+    in_range = pc.less(pc.abs(values), 2.0**53)
+    whole = pc.if_else(in_range, pc.round(values), pa.scalar(None, pa.float64()))
+    return whole.cast(pa.int64())
+
+
+def _non_negative(values: pa.Array) -> pa.Array:
+    sound = pc.and_(pc.greater_equal(values, 0), pc.less(values, 2**53))
+    return pc.if_else(sound, values, pa.scalar(None, pa.int64()))
+
+
+def _small(values: pa.Array) -> pa.Array:
+    sound = pc.and_(pc.greater_equal(values, 0), pc.less(values, _INT32_MAX))
+    return pc.if_else(sound, values, pa.scalar(None, pa.int64())).cast(pa.int32())
+
+
+def _typed(values: pa.Array | None, one: pa.Field, count: int) -> pa.Array:
+    if values is None:
+        return pa.nulls(count, one.type)
+    if isinstance(values, pa.ChunkedArray):
+        values = values.combine_chunks()
+    if one.type == pa.string():
+        return _cut(values if pa.types.is_string(values.type) else values.cast(pa.string()))
+    return values if values.type == one.type else values.cast(one.type)
+
+
+def _cut(values: pa.Array) -> pa.Array:
+    """Telemetry is written by strangers: no value is longer than the limit."""
+    longest = pc.max(pc.binary_length(values)).as_py() or 0
+    return values if longest <= limits.TEXT_BYTES else pc.utf8_slice_codeunits(values, 0, limits.TEXT_BYTES // 4)
+
+
+def _null_if_empty(values: pa.Array) -> pa.Array:
+    return pc.if_else(pc.equal(values, ""), pa.scalar(None, pa.string()), values)
+
+
+def _whole(values: pa.Array | pa.ChunkedArray) -> pa.Array:
+    return values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
+
+
+def _mask(values: pa.Array) -> Mask:
+    return pc.fill_null(values, False).to_numpy(zero_copy_only=False).astype(bool)
