@@ -7,6 +7,7 @@ process started here is stopped by its id, nothing else is touched; the data sta
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 import signal
 import subprocess
@@ -16,11 +17,15 @@ import threading
 import time
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from sidelight.data_folder import FolderInUse, FolderLock
 from sidelight.launch import start_supervisor
 from sidelight.serve import answers, is_free
 from sidelight.settings import BadSettings, ServeSettings, load
+
+if TYPE_CHECKING:
+    from sidelight.mesh.runner import Mesh
 
 _USUAL_PORTS = {"grpc": 4317, "http": 4318, "ui": 8050}
 _READY_SECONDS = 60
@@ -32,13 +37,24 @@ class CannotRunDemo(RuntimeError):
 
 def run_demo(data: Path, *, requests: int, rps: float, topology: Path | None, discard: bool) -> int:
     """Run until Ctrl-C or SIGTERM. ``requests`` 0: traffic without end. Returns the exit status."""
-    from sidelight.mesh.runner import Mesh
-    from sidelight.mesh.topology import TopologyError, load_topology
-
     try:
-        shape = load_topology(topology)
-    except TopologyError as error:
+        from sidelight.mesh.reader import TopologyError
+        from sidelight.mesh.runner import Mesh, MeshError
+    except ImportError as error:
+        raise CannotRunDemo(
+            f"The demo's parts are not installed ({error.name}): pip install 'sidelight[demo]'."
+        ) from error
+    work_dir = Path(tempfile.mkdtemp(prefix="sidelight-demo-"))
+    try:
+        mesh = Mesh(topology, grpc_target="", work_dir=work_dir, log_dir=data / "demo-logs")
+        return _run(mesh, data, requests=requests, rps=rps, discard=discard)
+    except (TopologyError, MeshError) as error:
         raise CannotRunDemo(str(error)) from error
+    finally:
+        shutil.rmtree(work_dir, ignore_errors=True)
+
+
+def _run(mesh: Mesh, data: Path, *, requests: int, rps: float, discard: bool) -> int:
     _check_folder(data)
     try:
         settings = load(None, data=data, **_free_addresses())
@@ -51,26 +67,36 @@ def run_demo(data: Path, *, requests: int, rps: float, topology: Path | None, di
     with contextlib.ExitStack() as stack:
         if discard:
             stack.callback(shutil.rmtree, data, ignore_errors=True)
-        work_dir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sidelight-demo-")))
         _say(f"Starting Sidelight (data in {data})")
         server = start_supervisor(settings, stderr=subprocess.PIPE)
         stack.callback(_stop_server, server)
         _relay(server)
         _wait_until_ready(settings, server, stopping)
-        mesh = Mesh(shape, grpc_target=settings.grpc, work_dir=work_dir, log_dir=data / "demo-logs")
+        mesh.grpc_target = settings.grpc
         stack.callback(mesh.stop)
         if not stopping.is_set():
             mesh.start(progress=_say)
             _say(f"Ready after {time.monotonic() - began:.0f} s.")
             _say(f"Dashboard: {settings.ui_url}")
             _say(f"Sending {rps:g} requests a second through the mesh. Ctrl-C stops everything.")
-            sent = mesh.drive(requests=requests or None, rps=rps, stop_event=stopping)
+            sent = mesh.drive(requests or None, rps, stop_event=stopping)
+            _write_truth(mesh, data / "demo-truth.json")
             if not stopping.is_set():
                 _say(f"Sent {sent} requests. The dashboard stays until Ctrl-C: {settings.ui_url}")
                 _wait_for_the_end(server, stopping)
         _say("Stopping the mesh and the server.")
-    _say("Everything this demo started has ended." + (" Its data is deleted." if discard else f" The data stays in {data}."))
+    _say(
+        "Everything this demo started has ended."
+        + (" Its data is deleted." if discard else f" The data stays in {data}.")
+    )
     return 0
+
+
+def _write_truth(mesh: Mesh, path: Path) -> None:
+    """What the applications counted themselves: to hold the graph against."""
+    mesh.settle()
+    path.write_text(json.dumps(mesh.truth(), indent=1), encoding="utf-8")
+    _say(f"What the applications counted themselves is in {path}.")
 
 
 def _check_folder(data: Path) -> None:
@@ -104,13 +130,17 @@ def _stop_on_signals(stopping: threading.Event) -> None:
         signal.signal(number, stop)
 
 
-def _wait_until_ready(settings: ServeSettings, server: subprocess.Popen[bytes], stopping: threading.Event) -> None:
+def _wait_until_ready(
+    settings: ServeSettings, server: subprocess.Popen[bytes], stopping: threading.Event
+) -> None:
     deadline = time.monotonic() + _READY_SECONDS
     while not all(answers(address) for address in (settings.grpc, settings.http, settings.ui)):
         if server.poll() is not None:
             raise CannotRunDemo("Sidelight itself did not start; the lines above say why.")
         if time.monotonic() > deadline:
-            raise CannotRunDemo(f"Sidelight did not answer within {_READY_SECONDS} s; the lines above may say why.")
+            raise CannotRunDemo(
+                f"Sidelight did not answer within {_READY_SECONDS} s; the lines above may say why."
+            )
         if stopping.wait(0.1):
             return
 
