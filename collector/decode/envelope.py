@@ -1,0 +1,153 @@
+"""Opening exports level by level: bodies → groups → scopes → records, each one Arrow call for all of them.
+
+What must stay true: nothing is expanded before it is counted and bounded; every record knows its
+scope, group and export; an export whose bytes do not parse is found by halving and named, and the
+others are decoded as if it had not been sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from collector.decode import limits
+from collector.decode.descriptors import handler
+from collector.decode.text import offsets_of
+from collector.decode.types import Decoded, Export, Refusal
+from collector.decode.wire import SearchTooLong, first_error
+
+
+class BrokenExports(Exception):
+    """Some exports must be refused; the others must be decoded again without them.
+
+    ``wire``: their bytes are no such message (and the place is worth looking for).
+    """
+
+    def __init__(self, reasons: dict[int, str], wire: bool = True) -> None:
+        super().__init__(f"{len(reasons)} exports cannot be decoded")
+        self.reasons = reasons
+        self.wire = wire
+
+
+@dataclass(frozen=True)
+class Level:
+    """Children of all parents laid flat: ``raw`` bytes and the number of the parent of each."""
+
+    raw: pa.BinaryArray
+    parent: np.ndarray
+    offsets: np.ndarray  # first child of each parent, for telling a child's place
+
+    def place(self, child: int) -> int:
+        """The index of a child within its parent."""
+        return child - int(self.offsets[self.parent[child]])
+
+
+def children(lists: pa.ListArray) -> Level:
+    offsets = offsets_of(lists)
+    counts = np.diff(offsets)
+    return Level(
+        lists.flatten(), np.repeat(np.arange(len(lists), dtype=np.int32), counts), offsets - offsets[0]
+    )
+
+
+def parse(message: str, raw: pa.BinaryArray, export_of: np.ndarray) -> pa.RecordBatch:
+    """All of ``raw`` as one batch of ``message``. Raises BrokenExports naming those that do not parse."""
+    decode = handler(message)
+    try:
+        return decode.array_to_record_batch(raw)
+    except ValueError:
+        reasons: dict[int, str] = {}
+        _find_broken(decode.array_to_record_batch, raw, export_of, reasons)
+        raise BrokenExports(reasons) from None
+
+
+def _find_broken(
+    decode: Callable[[pa.BinaryArray], object],
+    raw: pa.BinaryArray,
+    export_of: np.ndarray,
+    found: dict[int, str],
+) -> None:
+    if len(raw) == 0 or (export_of[0] == export_of[-1] and int(export_of[0]) in found):
+        return
+    try:
+        decode(raw)
+    except ValueError as error:
+        if len(raw) == 1:
+            found[int(export_of[0])] = str(error)
+            return
+        half = len(raw) // 2
+        _find_broken(decode, raw.slice(0, half), export_of[:half], found)
+        _find_broken(decode, raw.slice(half), export_of[half:], found)
+
+
+def chunks(raw: pa.BinaryArray) -> Iterator[tuple[int, int]]:
+    """Split records into runs (start, end) within the chunk limits; a single record may fill one."""
+    ends = offsets_of(raw)
+    start = 0
+    while start < len(raw):
+        end = int(np.searchsorted(ends, ends[start] + limits.CHUNK_BYTES, side="right")) - 1
+        end = min(max(end, start + 1), start + limits.CHUNK_ROWS, len(raw))
+        yield start, end
+        start = end
+
+
+def refuse_over_limit(export_of: np.ndarray, limit: int, what: str) -> None:
+    """Raise BrokenExports for the exports with more than ``limit`` children."""
+    if len(export_of) > limit:
+        exports, counts = np.unique(export_of, return_counts=True)
+        over = {
+            int(export): f"{count} {what} in one export, at most {limit} are read"
+            for export, count in zip(exports, counts, strict=True)
+            if count > limit
+        }
+        if over:
+            raise BrokenExports(over, wire=False)
+
+
+def over_limit(export_of: np.ndarray, limit: int) -> np.ndarray:
+    """Mark what lies past the first ``limit`` children of its export (``export_of`` is sorted)."""
+    if len(export_of) <= limit:
+        return np.zeros(len(export_of), bool)
+    first = np.searchsorted(export_of, export_of, side="left")
+    return np.arange(len(export_of)) - first >= limit
+
+
+def decode_without_broken(
+    exports: Sequence[Export],
+    message: str,
+    record: str,
+    decode: Callable[[pa.BinaryArray, np.ndarray], Decoded],
+) -> Decoded:
+    """Run ``decode(bodies, export numbers)``, leaving out and refusing the exports it finds broken.
+
+    ``message`` is the type of a body and ``record`` that of its records. Arrow's offsets have 32
+    bits: the bodies of one call must stay below 2 GiB together (the intake's bound is far below).
+    """
+    alive = list(range(len(exports)))
+    refused: dict[int, Refusal] = {}
+    while True:
+        bodies = pa.array([exports[index].body for index in alive], pa.binary())
+        try:
+            decoded = decode(bodies, np.array(alive, np.int32))
+        except BrokenExports as broken:
+            for index, reason in broken.reasons.items():
+                body = exports[index].body
+                refused[index] = (
+                    _refusal(body, message, record, reason) if broken.wire else Refusal(reason, None)
+                )
+            alive = [index for index in alive if index not in refused]
+        else:
+            decoded.refused = refused
+            return decoded
+
+
+def _refusal(body: bytes, message: str, record: str, reason: str) -> Refusal:
+    found = first_error(body, message, record)
+    if isinstance(found, SearchTooLong):
+        return Refusal(f"the body is no such protobuf message after byte {found.offset}: {reason}", None)
+    if found is None:
+        return Refusal(f"the body is no such protobuf message: {reason}", None)
+    return Refusal(f"the body breaks at byte {found.offset} of {len(body)}: {found}", found.offset)
