@@ -24,7 +24,9 @@ _CRI_END = re.compile(rf"^{_STAMP} (stdout|stderr) F (.*)$", re.S)
 CRI_PART_BYTES = re.compile(rf"^{_STAMP} (?:stdout|stderr) P ".encode())
 _DOCKER = '{"log":"'
 
-_TEXT_HEAD = re.compile(r'"[^ "]* .*? ?(?:HTTP/[\d.]+|-)" (?:\d+|-) (?:-|[A-Z][A-Z0-9_,]*) (?P<after>.{0,200})')
+_TEXT_HEAD = re.compile(
+    r'"[^ "]* .*? ?(?:HTTP/[\d.]+|-)" (?:\d+|-) (?:-|[A-Z][A-Z0-9_,]*) (?P<after>.{0,200})'
+)
 _ENVOY_AFTER = re.compile(r'(?:[a-z]\S* )?(?:\d+|-) (?:\d+|-) (?:-?\d+|-) (?:\d+|-) "')
 _ELSEWHERE = (
     ("zipkin", re.compile(r'^\[?\{.*"traceId"\s*:.*"localEndpoint"')),

@@ -23,7 +23,9 @@ WAYPOINT = "inbound-vip|"
 
 _NAME = r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
 _KUBELET = re.compile(rf"(?:^|/)(?P<ns>{_NAME})_(?P<pod>[a-z0-9][-.a-z0-9]*)_[0-9a-f-]{{8,}}/[^/]+/[^/]+$")
-_CONTAINERS = re.compile(rf"(?:^|/)(?P<pod>[a-z0-9][-.a-z0-9]*)_(?P<ns>{_NAME})_[-a-z0-9]+-[0-9a-f]{{64}}\.log")
+_CONTAINERS = re.compile(
+    rf"(?:^|/)(?P<pod>[a-z0-9][-.a-z0-9]*)_(?P<ns>{_NAME})_[-a-z0-9]+-[0-9a-f]{{64}}\.log"
+)
 _FILE = re.compile(r"^(?P<body>.+?)\.(?:istio|envoy|access)\.(?:log|json|jsonl|txt)(?:\.\d+)?(?:\.gz)?$")
 _NS_POD = re.compile(rf"^(?P<ns>{_NAME})_(?P<pod>[a-z0-9][-.a-z0-9]*)$")
 _POD_NS = re.compile(rf"^(?P<pod>[a-z0-9][-.a-z0-9]*)\.(?P<ns>{_NAME})$")
@@ -133,7 +135,9 @@ class Emitter:
         if self._namespace_open and fields.num_rows:
             self._namespace_open = False
             authority = _text(fields["authority"]).filter(outbound)
-            self.namespace = self._service_namespace() or _namespace_shown(cluster.filter(outbound), authority)
+            self.namespace = self._service_namespace() or _namespace_shown(
+                cluster.filter(outbound), authority
+            )
 
     @property
     def node_type(self) -> str | None:
@@ -172,13 +176,15 @@ class Emitter:
     def addresses(self, loopback: bool = False) -> list[str]:
         """The emitter's own IPs, most seen first."""
         total = self._own.total()
-        seen = [ip for ip, count in self._own.most_common(_ADDRESSES_MAX) if count >= total * _ADDRESS_SHARE_MIN]
+        seen = [
+            ip for ip, count in self._own.most_common(_ADDRESSES_MAX) if count >= total * _ADDRESS_SHARE_MIN
+        ]
         return [ip for ip in seen if ip and (loopback or ip not in _LOOPBACK)]
 
     def identities(self, time: pa.Scalar) -> pa.Table:
         """What the lines teach: one row per own address (one without address if none is known)."""
-        if self.pod is None and not self.addresses():
-            return IDENTITIES.empty_table()
+        if self.pod is None and not (self._service()[0] and len(self.addresses()) == 1):
+            return IDENTITIES.empty_table()  # perhaps the logs of several pods in one file
         row = self._description() | {"export": 0, "time": time.as_py(), "emitter": self.name}
         rows = [row | {"address": address.strip("[]")} for address in self.addresses()] or [row]
         return pa.Table.from_pylist(rows, schema=IDENTITIES)

@@ -59,6 +59,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "log_type": ("access_log_type",),
 }
 _KNOWN = {key: name for name, keys in KEYS.items() for key in keys}
+_NUMBERS = {"code", "received", "sent", "duration", "service_time", "grpc_status", "attempts"}
 _ALONE = 16  # lines read one by one once halving has come down to this
 _LOOKED_AT = 8  # lines whose types are taken for the chunk's
 _EXTRA_KEYS_MAX = 128
@@ -111,16 +112,15 @@ def _read_whole(texts: pa.StringArray) -> pa.Table | None:
 
 
 def _schema(samples: list[str]) -> pa.Schema:
-    """Types of the known keys as the first lines have them; a key without a value there is text."""
+    """Types of the known keys as the first lines have them; a number without a value there may be either."""
     types: dict[str, pa.DataType] = {}
-    for sample in samples:
-        for key, value in _load(sample)[0].items():
-            if key in _KNOWN and isinstance(value, int | float) and not isinstance(value, bool):
-                types[key] = pa.int64() if isinstance(value, int) else pa.float64()
-            elif key in _KNOWN and isinstance(value, str):
-                types.setdefault(key, pa.string())
-            elif value is None:
-                types.setdefault(key, pa.string())
+    for key, value in ((key, value) for sample in samples for key, value in _load(sample)[0].items()):
+        if key not in _KNOWN or isinstance(value, bool | dict | list):
+            continue
+        if isinstance(value, int | float):
+            types[key] = pa.int64() if isinstance(value, int) else pa.float64()
+        elif value is not None or _KNOWN[key] not in _NUMBERS:
+            types.setdefault(key, pa.string())
     return pa.schema(list(types.items()))
 
 

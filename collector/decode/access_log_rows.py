@@ -24,20 +24,32 @@ _GRPC_PATH = r"^/[^/?]+/[^/?]+$"
 _ENDS = ("DownstreamEnd", "TcpConnectionEnd", "UdpSessionEnd", "NotSet")
 _INT32_MAX = 2**31 - 1
 _GRPC_NAMES = {
-    name: number
-    for number, name in enumerate(
-        "ok canceled unknown invalidargument deadlineexceeded notfound alreadyexists permissiondenied "
-        "resourceexhausted failedprecondition aborted outofrange unimplemented internal unavailable "
-        "dataloss unauthenticated".split()
-    )
-} | {"cancelled": 1}
+    "ok": 0,
+    "canceled": 1,
+    "cancelled": 1,
+    "unknown": 2,
+    "invalidargument": 3,
+    "deadlineexceeded": 4,
+    "notfound": 5,
+    "alreadyexists": 6,
+    "permissiondenied": 7,
+    "resourceexhausted": 8,
+    "failedprecondition": 9,
+    "aborted": 10,
+    "outofrange": 11,
+    "unimplemented": 12,
+    "internal": 13,
+    "unavailable": 14,
+    "dataloss": 15,
+    "unauthenticated": 16,
+}
 
 Mask = npt.NDArray[np.bool_]
 
 
 @dataclass
 class Rows:
-    """``observations`` has OBSERVATIONS' columns, with ``is_tcp`` saying per row whether it is a connection's;
+    """``observations``: OBSERVATIONS' columns; ``is_tcp``: which rows are connections;
     ``skipped``: lines that were start, periodic or listener records, no requests."""
 
     observations: pa.Table
@@ -180,7 +192,9 @@ def _protocol(columns: dict[str, pa.Array], grpc_status: pa.Array, tcp: pa.Array
     """gRPC by its status where a form shows it, else by HTTP/2 POST /SERVICE/METHOD from a gRPC client."""
     client = pc.and_(
         pc.fill_null(pc.starts_with(columns["user_agent"], "grpc-"), False),
-        pc.fill_null(pc.and_(pc.equal(columns["protocol"], "HTTP/2"), pc.equal(columns["method"], "POST")), False),
+        pc.fill_null(
+            pc.and_(pc.equal(columns["protocol"], "HTTP/2"), pc.equal(columns["method"], "POST")), False
+        ),
     )
     if pc.any(client).as_py():
         client = pc.and_(client, pc.fill_null(pc.match_substring_regex(columns["path"], _GRPC_PATH), False))
@@ -196,7 +210,9 @@ def _grpc_status(values: pa.Array) -> pa.Array:
     numbers: list[int | None] = []
     for text in codes.dictionary.to_pylist():
         name = text.replace("_", "").lower()
-        numbers.append(int(name) if name.isascii() and name.isdigit() and len(name) < 9 else _GRPC_NAMES.get(name))
+        numbers.append(
+            int(name) if name.isascii() and name.isdigit() and len(name) < 9 else _GRPC_NAMES.get(name)
+        )
     return pa.array(numbers, pa.int32()).take(codes.indices)
 
 
@@ -227,7 +243,9 @@ def _attributes(columns: dict[str, pa.Array], count: int) -> pa.Array:
         "connection_termination_details": columns["termination"],
         "upstream_transport_failure_reason": columns["failure"],
     }
-    named = {name: _cut(values.cast(pa.string())) for name, values in named.items() if values.null_count < count}
+    named = {
+        name: _cut(values.cast(pa.string())) for name, values in named.items() if values.null_count < count
+    }
     extra = columns["extra"]
     if extra.null_count == count:
         return text_map(named, count)
@@ -283,7 +301,9 @@ def _typed(values: pa.Array | None, one: pa.Field, count: int) -> pa.Array:
 def _cut(values: pa.Array) -> pa.Array:
     """Telemetry is written by strangers: no value is longer than the limit."""
     longest = pc.max(pc.binary_length(values)).as_py() or 0
-    return values if longest <= limits.TEXT_BYTES else pc.utf8_slice_codeunits(values, 0, limits.TEXT_BYTES // 4)
+    return (
+        values if longest <= limits.TEXT_BYTES else pc.utf8_slice_codeunits(values, 0, limits.TEXT_BYTES // 4)
+    )
 
 
 def _null_if_empty(values: pa.Array) -> pa.Array:

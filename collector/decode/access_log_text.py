@@ -45,7 +45,7 @@ def _shape(family: str, head: tuple[str, ...], quoted: tuple[str, ...], head_num
     for name in ("forwarded_for", "user_agent", "request_id", "authority", "upstream_host"):
         texts[position] = name
         position += 2
-    edges = {segment: (True, True) for segment in tokens}
+    edges = dict.fromkeys(tokens, (True, True))
     if family == "istio":
         tokens[position - 1] = _PLACES
         edges[position - 1] = (True, False)
