@@ -34,11 +34,11 @@ class SettingsError(CollectorError):
     pass
 
 
-class PortTaken(CollectorError):  # noqa: N818 - a sentence, not a defect
+class PortTaken(CollectorError):
     pass
 
 
-class Refused(CollectorError):  # noqa: N818
+class Refused(CollectorError):
     pass
 
 

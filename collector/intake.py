@@ -121,8 +121,17 @@ class Intake:
             await self.room.change(0.2)
         return self._enter(kind, body, peer, identifier)
 
+    def turn_away(self, kind: str, error: Refused) -> None:
+        """Count an export that a server refused before it came in here."""
+        self.metrics.received(source_of(kind), 0)
+        self.metrics.refused(source_of(kind), status_of(error).reason)
+
+    def close_door(self) -> None:
+        """Refuse what comes from now on; streams may still hand in what they have read."""
+        self._draining = True
+
     async def drain(self, timeout_s: float) -> bool:
-        """Refuse what comes, wait for every answer that is due. True when all were given."""
+        """Once the servers have stopped: wait for every answer that is due. True when all were given."""
         self._draining = True
         deadline = self._loop.time() + timeout_s
         while self._open and (left := deadline - self._loop.time()) > 0:
@@ -199,7 +208,7 @@ class Intake:
             kind, items = taken
             try:
                 group = self._decode(kind, items)
-            except BaseException as error:  # noqa: BLE001 - a Rust panic is no Exception; see _defect
+            except BaseException as error:  # a Rust panic is no Exception
                 self._slots.release()
                 self._answer_defect(kind, items, error)
             else:
@@ -247,7 +256,7 @@ class Intake:
             for part in (items[: len(items) // 2], items[len(items) // 2 :]):
                 try:
                     group = self._decode(kind, part)
-                except BaseException as again:  # noqa: BLE001
+                except BaseException as again:
                     self._answer_defect(kind, part, again)
                 else:
                     self._slots.acquire()

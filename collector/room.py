@@ -13,7 +13,7 @@ EXPORT_OVERHEAD_BYTES = 1024  # so that a million empty requests are not free
 
 
 class Room:
-    """``limit`` bytes for requests that can be refused; an eighth more for streams that can only be braked."""
+    """``limit`` bytes for requests that can be refused; an eighth more for streams one can only brake."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit

@@ -1,0 +1,265 @@
+"""The HTTP port: OTLP as protobuf or JSON, and /healthz. A bare ASGI application under uvicorn.
+
+What must stay true: an export is answered after the journal's sync, in the type it came in; no
+request body grows past the body limit, compressed or not, stays longer than its time limit, or is
+held without being counted in the intake's room. Whatever arrives, the answer is a status.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import uvicorn
+
+from collector.access import check_authorization
+from collector.answers import Answer, response_bytes, response_json, status_bytes, status_json
+from collector.compression import ENCODINGS, inflate
+from collector.errors import Overloaded, PortTaken, Refused, TooLarge, TooSlow, UnknownForm, status_of
+from collector.intake import Intake
+from collector.settings import CollectorSettings, read_tokens, split_address
+
+PATHS = {"/v1/traces": "otlp_traces", "/v1/logs": "otlp_logs", "/v1/metrics": "otlp_metrics"}
+PROTOBUF, JSON = "application/x-protobuf", "application/json"
+
+# Envoy loses an export when an idle connection is closed under it, so they are kept for an hour.
+_KEEP_ALIVE_S = 3660
+
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+
+class Disconnected(Exception):
+    pass
+
+
+class HttpApplication:
+    """ASGI: one call per request."""
+
+    def __init__(self, settings: CollectorSettings, intake: Intake) -> None:
+        self._limit = settings.body_limit_bytes
+        self._timeout_s = settings.body_timeout_s
+        self._intake = intake
+        self._tokens = read_tokens(settings.token_file)
+        self._openers = ThreadPoolExecutor(2, thread_name_prefix="inflate-http")
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        path = scope["path"]
+        if path in PATHS:
+            if scope["method"] == "POST":
+                await self._export(PATHS[path], scope, receive, send)
+            else:
+                await _reply(send, 405, "text/plain", b"Use POST.\n", [(b"allow", b"POST")])
+        elif path == "/healthz":
+            await _reply(send, 200, "text/plain", b"ok\n")
+        else:
+            message = f"There is no such path here; OTLP goes to {', '.join(PATHS)}.\n"
+            await _reply(send, 404, "text/plain", message.encode())
+
+    async def _export(self, kind: str, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        headers = _Headers(scope["headers"])
+        as_json = headers.content_type == JSON
+        if as_json:
+            kind += "_json"
+        read_whole = False
+        try:
+            try:
+                check_authorization(headers.get(b"authorization"), self._tokens)
+                _check_form(headers)
+                body = await self._body(headers, receive)
+                read_whole = True
+                peer = scope["client"][0] if scope.get("client") else None
+                answer = self._intake.offer(kind, body, peer)
+            except Refused as error:
+                self._intake.turn_away(kind, error)
+                raise
+            await _reply_taken(send, kind, as_json, await answer)
+        except Refused as error:
+            await _reply_refused(send, error, as_json, close=not read_whole)
+        except Disconnected:
+            return
+
+    async def _body(self, headers: _Headers, receive: Receive) -> bytes:
+        """The whole body without its compression. While it grows it has its place in the room."""
+        if headers.content_length > self._limit:
+            raise _too_large(self._limit)
+        with self._room_for_body() as take:
+            body = await self._received(receive, take)
+            if headers.encoding in ("", "identity"):
+                return body
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._openers, inflate, body, headers.encoding, self._limit)
+
+    async def _received(self, receive: Receive, take: Callable[[int], None]) -> bytes:
+        pieces: list[bytes] = []
+        total = 0
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                while True:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise Disconnected
+                    piece = message.get("body", b"")
+                    total += len(piece)
+                    if total > self._limit:
+                        raise _too_large(self._limit)
+                    take(len(piece))
+                    pieces.append(piece)
+                    if not message.get("more_body"):
+                        return b"".join(pieces)
+        except TimeoutError as error:
+            raise TooSlow(f"The body did not arrive within {self._timeout_s:g} seconds.") from error
+
+    @contextlib.contextmanager
+    def _room_for_body(self) -> Iterator[Callable[[int], None]]:
+        taken = 0
+
+        def take(size: int) -> None:
+            nonlocal taken
+            self._intake.room.take(size)
+            taken += size
+
+        try:
+            yield take
+        finally:
+            self._intake.room.give(taken)
+
+
+class _Headers:
+    """What we read of a request's headers; names are lower case already (ASGI)."""
+
+    def __init__(self, raw: list[tuple[bytes, bytes]]) -> None:
+        self._raw = dict(raw)
+        self.content_type = self._text(b"content-type").partition(";")[0].strip().lower()
+        self.encoding = self._text(b"content-encoding").strip().lower()
+        length = self._text(b"content-length").strip()
+        self.content_length = int(length) if length.isascii() and length.isdigit() else 0
+
+    def get(self, name: bytes) -> bytes | None:
+        return self._raw.get(name)
+
+    def _text(self, name: bytes) -> str:
+        return self._raw.get(name, b"").decode("latin-1")
+
+
+class HttpServer:
+    """uvicorn on a socket of ours, in the caller's event loop, without its signal handlers."""
+
+    def __init__(self, settings: CollectorSettings, intake: Intake) -> None:
+        self._settings = settings
+        config = uvicorn.Config(
+            HttpApplication(settings, intake),
+            http="h11",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            timeout_keep_alive=_KEEP_ALIVE_S,
+            timeout_graceful_shutdown=1,
+            backlog=1024,
+            ssl_certfile=settings.tls_cert,
+            ssl_keyfile=settings.tls_key,
+            ssl_ca_certs=str(settings.client_ca) if settings.client_ca else None,
+            ssl_cert_reqs=ssl.CERT_REQUIRED if settings.client_ca else ssl.CERT_NONE,
+        )
+        self._server = _Quiet(config)
+        self._task: asyncio.Task[None] | None = None
+        self.address = settings.http
+
+    async def start(self) -> None:
+        """Raises PortTaken."""
+        listener = _listener(self._settings)
+        host = self._settings.http.rpartition(":")[0]
+        self.address = f"{host}:{listener.getsockname()[1]}"
+        self._task = asyncio.create_task(self._server.serve([listener]))
+        await self._server.listening.wait()
+
+    async def stop(self) -> None:
+        """Take no new requests, answer those begun, at most a second."""
+        self._server.should_exit = True
+        if self._task is not None:
+            await self._task
+
+
+class _Quiet(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.listening.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield  # signals are the process' business, see collector/main.py
+
+
+def _listener(settings: CollectorSettings) -> socket.socket:
+    host, port = split_address(settings.http)
+    try:
+        family, kind, protocol, _, target = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if settings.shares_ports:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listener.bind(target)
+    except OSError as error:
+        raise PortTaken(
+            f"The HTTP address {settings.http} cannot be listened on: {error.strerror}."
+        ) from error
+    return listener
+
+
+def _check_form(headers: _Headers) -> None:
+    if headers.content_type not in (PROTOBUF, JSON):
+        raise UnknownForm(
+            f"Content type {headers.content_type[:80]!r} is not known here; use {PROTOBUF} or {JSON}."
+        )
+    if headers.encoding not in ("", "x-gzip", *ENCODINGS):
+        known = ", ".join(ENCODINGS)
+        raise UnknownForm(f"Content encoding {headers.encoding[:40]!r} is not known here; use {known}.")
+
+
+def _too_large(limit: int) -> TooLarge:
+    return TooLarge(f"The body is larger than {limit} bytes; send less at a time.")
+
+
+async def _reply_taken(send: Send, kind: str, as_json: bool, answer: Answer) -> None:
+    body = response_json(kind, answer) if as_json else response_bytes(kind, answer)
+    await _reply(send, 200, JSON if as_json else PROTOBUF, body)
+
+
+async def _reply_refused(send: Send, error: Refused, as_json: bool, close: bool) -> None:
+    """``close``: the rest of the body is still to come, and we will not read it."""
+    extra: list[tuple[bytes, bytes]] = []
+    if isinstance(error, Overloaded):
+        extra.append((b"retry-after", str(error.retry_after_s).encode()))
+    if status_of(error).http == 401:
+        extra.append((b"www-authenticate", b"Bearer"))
+    if close:
+        extra.append((b"connection", b"close"))
+    as_json = as_json or isinstance(error, UnknownForm)
+    body = status_json(error) if as_json else status_bytes(error)
+    await _reply(send, status_of(error).http, JSON if as_json else PROTOBUF, body, extra)
+
+
+async def _reply(
+    send: Send, status: int, content_type: str, body: bytes, extra: list[tuple[bytes, bytes]] | None = None
+) -> None:
+    headers = [
+        (b"content-type", content_type.encode()),
+        (b"content-length", str(len(body)).encode()),
+        *(extra or []),
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
