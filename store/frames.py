@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -92,10 +92,13 @@ def encode_frame(batch: Batch) -> list[bytes | pa.Buffer]:
     return [_FRAME.pack(FRAME_MAGIC, crc, size), *parts]
 
 
-def decode_frames(data: bytes | memoryview, offset: int = 0) -> Iterator[tuple[Batch, int]]:
+def decode_frames(
+    data: bytes | memoryview, offset: int = 0, schemas: Mapping[str, pa.Schema] = TABLES
+) -> Iterator[tuple[Batch, int]]:
     """Yield (batch, offset after it) for every whole frame from ``offset``; stop at an incomplete one.
 
-    Raises BrokenFrame where a frame is all there but its magic or checksum is wrong.
+    ``schemas`` may name the same columns with types of the same physical layout (a map is a list of
+    key/value structs). Raises BrokenFrame where a frame is all there but its magic or checksum is wrong.
     """
     view = memoryview(data)
     while len(view) - offset >= _FRAME.size:
@@ -107,22 +110,22 @@ def decode_frames(data: bytes | memoryview, offset: int = 0) -> Iterator[tuple[B
             return
         if zlib.crc32(view[start:end]) != crc:
             raise BrokenFrame(offset, "checksum differs")
-        yield _decode_payload(view[start:end]), end
+        yield _decode_payload(view[start:end], schemas), end
         offset = end
 
 
-def _decode_payload(payload: memoryview) -> Batch:
+def _decode_payload(payload: memoryview, schemas: Mapping[str, pa.Schema]) -> Batch:
     (length,) = _LENGTH.unpack(payload[:4])
     meta = json.loads(bytes(payload[4 : 4 + length]))
     position = 4 + length
     pieces: dict[str, list[pa.RecordBatch]] = {}
     for entry in meta["tables"]:
         message = pa.py_buffer(payload[position : position + entry["bytes"]])
-        schema = TABLES[entry["table"]]
+        schema = schemas[entry["table"]]
         pieces.setdefault(entry["table"], []).append(pa.ipc.read_record_batch(message, schema))
         position += entry["bytes"]
     tables: dict[str, pa.RecordBatch | pa.Table] = {
-        name: pa.Table.from_batches(rows, TABLES[name]) for name, rows in pieces.items()
+        name: pa.Table.from_batches(rows, schemas[name]) for name, rows in pieces.items()
     }
     return Batch([ExportMark(*mark) for mark in meta["exports"]], tables)
 

@@ -1,0 +1,115 @@
+"""The one file that imports duckdb: how databases are opened, limited and asked.
+
+What must stay true: every database opened here has its memory and temporary folder bounded, and
+no extension is fetched from anywhere. One ``Database`` is one DuckDB instance; ``cursor()`` gives
+each thread a connection of its own to it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from store.errors import StoreFailed, StoreLocked
+from store.statements import identifier, literal
+
+Cursor = duckdb.DuckDBPyConnection
+Error = duckdb.Error
+CorruptFile = (duckdb.IOException, duckdb.InternalException, duckdb.SerializationException, duckdb.FatalException)
+
+DUCKDB_VERSION: str = duckdb.__version__
+
+
+class Database:
+    """An in-memory DuckDB with bounded resources, to which files are attached."""
+
+    def __init__(self, *, memory_limit: str, threads: int, temporary: Path | None = None) -> None:
+        config: dict[str, str | bool | int | float | list[str]] = {
+            "memory_limit": memory_limit,
+            "threads": threads,
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
+            "allow_community_extensions": "false",
+        }
+        if temporary is not None:
+            config["temp_directory"] = str(temporary)
+        self._connection = duckdb.connect(":memory:", config=config)
+        self._connection.execute("SET TimeZone = 'UTC'")
+
+    def cursor(self) -> Cursor:
+        """A connection of its own, for one thread at a time; close it."""
+        cursor = self._connection.cursor()
+        cursor.execute("SET TimeZone = 'UTC'")
+        return cursor
+
+    def attach(self, path: Path | None, alias: str, *, read_only: bool = False) -> None:
+        """Attach a database file, or an in-memory database for None. Raises StoreLocked."""
+        target = literal(":memory:" if path is None else str(path))
+        suffix = " (READ_ONLY)" if read_only else ""
+        try:
+            self._connection.execute(f"ATTACH {target} AS {identifier(alias)}{suffix}")
+        except duckdb.IOException as error:
+            if "lock" in str(error).lower():
+                raise StoreLocked(
+                    f"{path} is open in another process: ask the running server, or stop it first"
+                ) from error
+            raise
+
+    def detach(self, alias: str) -> None:
+        self._connection.execute(f"DETACH {identifier(alias)}")
+
+    def interrupt(self) -> None:
+        self._connection.interrupt()
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+@contextlib.contextmanager
+def transaction(cursor: Cursor) -> Iterator[Cursor]:
+    """BEGIN … COMMIT around the block, ROLLBACK when it raises. StoreFailed where DuckDB gave up."""
+    cursor.execute("BEGIN TRANSACTION")
+    try:
+        yield cursor
+        cursor.execute("COMMIT")
+    except BaseException as error:
+        with contextlib.suppress(duckdb.Error):
+            cursor.execute("ROLLBACK")
+        raise_if_fatal(error)
+        raise
+
+
+def raise_if_fatal(error: BaseException) -> None:
+    """Turn what no retry in this process can mend into StoreFailed."""
+    if isinstance(error, duckdb.FatalException) or "database has been invalidated" in str(error):
+        raise StoreFailed(f"the database gave up and must be opened again: {error}") from error
+
+
+@contextlib.contextmanager
+def arrow_relations(cursor: Cursor, **tables: pa.Table) -> Iterator[Cursor]:
+    """Arrow tables as relations of these names, for the length of the block, without a copy."""
+    try:
+        for name, table in tables.items():
+            cursor.register(name, table)
+        yield cursor
+    finally:
+        for name in tables:
+            with contextlib.suppress(duckdb.Error):
+                cursor.unregister(name)
+
+
+def to_arrow(cursor: Cursor) -> pa.Table:
+    """The whole answer of the statement just executed, as one Arrow table."""
+    return cursor.fetch_arrow_table()
+
+
+def one(cursor: Cursor) -> tuple:
+    """The single row of the answer. LookupError if there is none."""
+    row = cursor.fetchone()
+    if row is None:
+        raise LookupError("the statement answered no row")
+    return row

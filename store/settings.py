@@ -1,0 +1,69 @@
+"""The store's settings: one typed, frozen object, checked when made. Unknown keys are a TypeError."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from store.errors import BadSetting
+
+_SIZE = re.compile(r"^\d+(\.\d+)?\s*(KB|MB|GB|TB|KiB|MiB|GiB|TiB)$", re.IGNORECASE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreSettings:
+    """Where the data lies and how much of the machine the store may use."""
+
+    data_dir: Path
+    memory_limit: str = "400MB"
+    """DuckDB's own limit for hot rows and queries; past it, hot rows go to DATA/tmp."""
+    threads: int = 2
+    poll_interval_s: float = 0.1
+    """How often the journal folder is looked at; a row is visible at most this much later."""
+    tick_bytes: int = 16 * 1024 * 1024
+    """Journal bytes loaded in one transaction; bounds the loader's memory while it catches up."""
+    delivered_memory_s: int = 3600
+    """How long an export's digest is remembered (an import's is never forgotten)."""
+    sql_time_limit_s: float = 30.0
+    sql_memory_limit: str = "256MB"
+    sql_row_limit: int = 1_000_000
+    sql_byte_limit: int = 64 * 1024 * 1024
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "data_dir", Path(self.data_dir).absolute())
+        for name in ("memory_limit", "sql_memory_limit"):
+            if not _SIZE.match(getattr(self, name)):
+                raise BadSetting(f"{name} is {getattr(self, name)!r}; give a size like 400MB or 1GiB")
+        for name in (
+            "threads",
+            "poll_interval_s",
+            "tick_bytes",
+            "sql_time_limit_s",
+            "sql_row_limit",
+            "sql_byte_limit",
+        ):
+            if getattr(self, name) <= 0:
+                raise BadSetting(f"{name} is {getattr(self, name)}; give a number above 0")
+        if self.delivered_memory_s < 0:
+            raise BadSetting(f"delivered_memory_s is {self.delivered_memory_s}; give 0 or more seconds")
+
+    @property
+    def journal(self) -> Path:
+        return self.data_dir / "journal"
+
+    @property
+    def segments(self) -> Path:
+        return self.data_dir / "segments"
+
+    @property
+    def temporary(self) -> Path:
+        return self.data_dir / "tmp"
+
+    @property
+    def catalogue(self) -> Path:
+        return self.data_dir / "catalogue.duckdb"
+
+    @property
+    def published(self) -> Path:
+        return self.data_dir / "sidelight.duckdb"
