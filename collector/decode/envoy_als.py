@@ -1,0 +1,369 @@
+"""Envoy's gRPC access log (ALS) messages → `observations`, `identities`, `rejects`.
+
+What must stay true: no Python statement per entry; only entries that end a request or connection make
+a row (`DownstreamEnd`, `TcpConnectionEnd`, and untyped ones of old Envoys unless marked
+intermediate), the others are accepted and not stored; the proxy is named by the identifier its
+stream began with, which the server holds and hands over with every message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from collector.decode import als_columns as cols
+from collector.decode import identity, ids, limits
+from collector.decode.als_node import NOBODY, ProxyNode, read_identifier, split_identifier
+from collector.decode.attributes import KnownKeys
+from collector.decode.envelope import Level, children, chunks, decode_without_broken, over_limit, parse
+from collector.decode.otlp import finish, reject_marked, table_of
+from collector.decode.rejected import RejectLog
+from collector.decode.text import integers, null_if_empty, offsets_of, take, text_column
+from collector.decode.types import Decoded, Export
+from store.schema import MOMENT, OBSERVATIONS
+
+__all__ = ["decode_als", "split_identifier"]
+
+TEXT, NULL = cols.TEXT, cols.NULL
+_TCP_END, _HTTP_END = 3, 6
+_GRPC_PATH = r"^/[A-Za-z0-9_.]+/[A-Za-z0-9_]+$"
+_REQUEST_KEYS = KnownKeys(
+    ["content-type", "traceparent", "x-b3-traceid", "x-b3-spanid", "x-request-id", "x-forwarded-client-cert"]
+)
+_RESPONSE_KEYS = KnownKeys(["content-type", "grpc-status"])
+_TAG_KEYS = KnownKeys(["trace_id", "span_id"])
+_TIMES = {
+    "request_last_rx_us": "time_to_last_rx_byte",
+    "upstream_first_tx_us": "time_to_first_upstream_tx_byte",
+    "upstream_last_tx_us": "time_to_last_upstream_tx_byte",
+    "upstream_first_rx_us": "time_to_first_upstream_rx_byte",
+    "upstream_last_rx_us": "time_to_last_upstream_rx_byte",
+    "downstream_first_tx_us": "time_to_first_downstream_tx_byte",
+    "downstream_last_tx_us": "time_to_last_downstream_tx_byte",
+}
+_SAID_APART = (
+    "upstream_transport_failure_reason",
+    "downstream_transport_failure_reason",
+    "connection_termination_details",
+)
+
+
+def decode_als(exports: Sequence[Export]) -> Decoded:
+    """Decode StreamAccessLogsMessages. Never raises for bad data."""
+
+    def decode(bodies: pa.BinaryArray, numbers: np.ndarray) -> Decoded:
+        log = RejectLog("als", "access log entries", exports)
+        messages = parse("StreamMessage", bodies, numbers)
+        streams = _streams(exports, numbers, messages.column("identifier"))
+        tables, accepted = [], 0
+        for protocol in ("http", "tcp"):
+            groups = children(messages.column(f"{protocol}_logs"))
+            export_of = numbers[groups.parent]
+            entries = children(parse(_ENTRIES[protocol], groups.raw, export_of).column("records"))
+            batch = _Entries(protocol, groups, entries, export_of[entries.parent])
+            for table, skipped in batch.observations(log, streams):
+                tables.append(table)
+                accepted += table.num_rows + skipped
+        pieces = {"observations": tables, "identities": [_identities(streams, tables)]}
+        return finish(pieces, log, accepted)
+
+    return decode_without_broken(exports, "StreamMessage", "", decode)
+
+
+_ENTRIES = {"http": "HttpEntries", "tcp": "TcpEntries"}
+_ENTRY = {"http": "HttpEntry", "tcp": "TcpEntry"}
+_END = {"http": _HTTP_END, "tcp": _TCP_END}
+
+
+@dataclass(frozen=True)
+class _Streams:
+    """The sending proxies: one node number per export."""
+
+    exports: Sequence[Export]
+    numbers: np.ndarray  # the exports decoded
+    node_of: np.ndarray  # export → node number
+    nodes: list[ProxyNode]
+
+    def texts(self, values: list[str | None], export_of: np.ndarray) -> pa.StringArray:
+        """One value per node, laid out per entry."""
+        return take(pa.array(values, TEXT), self.node_of[export_of])
+
+    def emitters(self, export_of: np.ndarray) -> pa.StringArray:
+        named = self.texts([node.emitter for node in self.nodes], export_of)
+        if not named.null_count:
+            return named
+        peers = pa.array([f"@{export.peer}" if export.peer else None for export in self.exports], TEXT)
+        return pc.coalesce(named, take(peers, export_of))
+
+    def is_own_address(self, address: pa.StringArray, export_of: np.ndarray) -> pa.BooleanArray:
+        """Whether an IP:PORT is the sending proxy's own (by its node, else by its connection)."""
+        own = [f"{number}|{ip}" for number, node in enumerate(self.nodes) for ip in node.addresses]
+        peers = [f"@{number}|{export.peer}" for number, export in enumerate(self.exports) if export.peer]
+        ip = pc.replace_substring_regex(address, r"^\[?([^\]]*?)\]?:[0-9]+$", r"\1")
+        by_node = pc.binary_join_element_wise(pa.array(self.node_of[export_of]).cast(TEXT), ip, "|")
+        by_peer = pc.binary_join_element_wise("@", pa.array(export_of).cast(TEXT), "|", ip, "")
+        return pc.or_(pc.is_in(by_node, pa.array(own, TEXT)), pc.is_in(by_peer, pa.array(peers, TEXT)))
+
+
+def _streams(exports: Sequence[Export], numbers: np.ndarray, sent: pa.Array) -> _Streams:
+    """Read each distinct identifier once: the one held for the stream, else the message's own."""
+    nodes: dict[ProxyNode, int] = {}
+    known: dict[int, int] = {}  # id() of an identifier's bytes, which `exports` keeps alive
+    node_of = np.zeros(len(exports), np.int32)
+    for row, number in enumerate(numbers.tolist()):
+        held = exports[number].identifier
+        if held is None:
+            own = sent[row].as_py()
+            node_of[number] = nodes.setdefault(read_identifier(own), len(nodes))
+            continue
+        if id(held) not in known:
+            known[id(held)] = nodes.setdefault(read_identifier(held), len(nodes))
+        node_of[number] = known[id(held)]
+    return _Streams(exports, numbers, node_of, list(nodes) or [NOBODY])
+
+
+@dataclass(frozen=True)
+class _Entries:
+    """All HTTP or all TCP entries of the call, still raw."""
+
+    protocol: str
+    groups: Level
+    entries: Level
+    export_of: np.ndarray
+
+    def place(self, entry: int) -> str:
+        group = self.groups.place(int(self.entries.parent[entry]))
+        return f"{self.protocol}_logs[{group}].log_entry[{self.entries.place(entry)}]"
+
+    def observations(self, log: RejectLog, streams: _Streams) -> Iterator[tuple[pa.Table, int]]:
+        """Yield (rows, how many entries were accepted without becoming one)."""
+        raw, numbers = self.entries.raw, np.arange(len(self.export_of))
+        sizes = np.diff(offsets_of(raw))
+        large = sizes > limits.RECORD_BYTES
+        excess = over_limit(self.export_of, limits.RECORDS_PER_EXPORT)
+        bounds: list[ids.Fault] = [
+            ("bytes", large, lambda row: (f"are {sizes[row]}, at most {limits.RECORD_BYTES} are read", "")),
+            ("index", excess, lambda _: (f"is past {limits.RECORDS_PER_EXPORT} entries in one message", "")),
+        ]
+        bad = reject_marked(log, self.export_of, self.place, bounds)
+        if bad.any():
+            numbers, raw = numbers[~bad], raw.filter(pa.array(~bad))
+        for start, end in chunks(raw):
+            chosen = numbers[start:end]
+            rows = parse(_ENTRY[self.protocol], raw.slice(start, end - start), self.export_of[chosen])
+            yield self._rows(log, streams, chosen, rows)
+
+    def _rows(
+        self, log: RejectLog, streams: _Streams, entries: np.ndarray, rows: pa.RecordBatch
+    ) -> tuple[pa.Table, int]:
+        common = rows.column("common")
+        kind = common.field("access_log_type").to_numpy()
+        partial = common.field("intermediate_log_entry").to_numpy(zero_copy_only=False)
+        ended = (kind == _END[self.protocol]) | ((kind == 0) & ~partial)
+        _, untimed = cols.start_micros(common.field("start_time"))
+        fault: ids.Fault = (
+            "common_properties.start_time",
+            untimed & ended,
+            lambda row: ("is missing or out of range, expected a time after 1970", ""),
+        )
+        place = entries.astype(np.int64)
+        bad = reject_marked(log, self.export_of[entries], lambda row: self.place(int(place[row])), [fault])
+        keep = ended & ~bad
+        if not keep.all():
+            entries, rows = entries[keep], rows.filter(pa.array(keep))
+        export_of = self.export_of[entries]
+        parts: list[cols.Part] = []
+        columns = _common_columns(rows.column("common"), streams, export_of, parts)
+        own = _http_columns if self.protocol == "http" else _tcp_columns
+        columns |= own(rows, columns, parts)
+        columns["attributes"] = cols.merged(len(entries), parts)
+        return table_of(OBSERVATIONS, columns), int((~ended).sum())
+
+
+def _common_columns(
+    common: pa.StructArray, streams: _Streams, export_of: np.ndarray, parts: list[cols.Part]
+) -> dict[str, pa.Array]:
+    """What HTTP and TCP entries share; the rest goes to ``parts`` of the attributes."""
+    started, _ = cols.start_micros(common.field("start_time"))
+    direct, _ = cols.address(common.field("downstream_direct_remote_address"))
+    remote, port = cols.address(common.field("downstream_remote_address"))
+    remote = pc.if_else(pa.array(port != 0), remote, NULL)  # port 0: taken from X-Forwarded-For
+    source = pc.coalesce(direct, remote)
+    upstream, _ = cols.address(common.field("upstream_remote_address"))
+    cluster = null_if_empty(pc.utf8_rtrim(cols.text_of(common, "upstream_cluster"), ";"))
+    tls = common.field("tls_properties")
+    attempts = common.field("upstream_request_attempt_count")
+    unknown = pc.and_(pc.equal(attempts, 0), pc.is_valid(upstream))  # an Envoy that does not count
+    reporter = _reporter(cluster, source, streams, export_of)
+    # The certificates are of the downstream side: ours stands for the destination only where the
+    # connection was to the destination.
+    arrived = pc.is_in(reporter, pa.array(["destination", "waypoint"]))
+    last = cols.micros(common.field("time_to_last_downstream_tx_byte"))
+    tags = cols.Pairs(common.field("custom_tags"), _TAG_KEYS)
+    columns: dict[str, pa.Array] = {
+        "export": pa.array(export_of),
+        "time": pa.array(started).cast(MOMENT),
+        "duration_us": pc.coalesce(cols.micros(common.field("duration")), last),
+        "reporter": reporter,
+        "signal": pa.repeat("als", len(export_of)),
+        "emitter": streams.emitters(export_of),
+        "route": cols.text_of(common, "route_name"),
+        "response_flags": cols.response_flags(common.field("response_flags")),
+        "upstream_cluster": cluster,
+        "source_address": source,
+        "upstream_address": upstream,
+        "upstream_local_address": cols.address(common.field("upstream_local_address"))[0],
+        "downstream_local_address": cols.address(common.field("downstream_local_address"))[0],
+        "sni": text_column(tls.field("sni"), limits.NAME_BYTES),
+        "source_principal": cols.first_uri(tls.field("peer")),
+        "destination_principal": pc.if_else(arrived, cols.first_uri(tls.field("local")), NULL),
+        "attempts": pc.if_else(unknown, pa.scalar(None, pa.uint32()), attempts).cast(pa.int32(), safe=False),
+        "tls": cols.tls_of(tls),
+        "tagged_trace_id": tags.text("trace_id", promote=False),
+        "tagged_span_id": tags.text("span_id", promote=False),
+        "stream_id": cols.text_of(common, "stream_id"),
+    }
+    columns |= {name: cols.micros(common.field(field)) for name, field in _TIMES.items()}
+    parts.append(tags.rest())
+    parts.extend(cols.constant_part(name, cols.text_of(common, name)) for name in _SAID_APART)
+    metadata = common.field("metadata").field("filter_metadata")
+    parts.append(cols.structured_part(metadata, "metadata.", of_any=False))
+    parts.append(cols.structured_part(common.field("filter_state_objects"), "filter_state.", of_any=True))
+    return columns
+
+
+def _reporter(
+    cluster: pa.StringArray, source: pa.StringArray, streams: _Streams, export_of: np.ndarray
+) -> pa.StringArray:
+    kinds = {"router": "gateway", "waypoint": "waypoint"}
+    by_kind = streams.texts([kinds.get(node.node_type or "") for node in streams.nodes], export_of)
+    by_cluster = pc.case_when(
+        pc.make_struct(
+            pc.starts_with(cluster, "inbound-vip|"),
+            pc.or_(pc.starts_with(cluster, "inbound|"), pc.starts_with(cluster, "InboundPassthroughCluster")),
+        ),
+        "waypoint",
+        "destination",
+    )
+    by_peer = pc.if_else(streams.is_own_address(source, export_of), "source", "destination")
+    otherwise = pc.if_else(pc.is_valid(cluster), "source", by_peer)
+    return pc.coalesce(by_cluster, by_kind, otherwise)
+
+
+def _http_columns(
+    rows: pa.RecordBatch, common: dict[str, pa.Array], parts: list[cols.Part]
+) -> dict[str, pa.Array]:
+    request, response = rows.column("request"), rows.column("response")
+    asked = cols.Pairs(request.field("request_headers"), _REQUEST_KEYS, "http.request.header.")
+    answered = cols.Pairs(response.field("response_headers"), _RESPONSE_KEYS, "http.response.header.")
+    trailed = cols.Pairs(response.field("response_trailers"), _RESPONSE_KEYS, "http.response.trailer.")
+    request_id = pc.coalesce(cols.text_of(request, "request_id"), asked.text("x-request-id"))
+    method = cols.named(request.field("request_method"), cols.METHODS)
+    path = pc.coalesce(cols.text_of(request, "original_path"), cols.text_of(request, "path"))
+    user_agent = cols.text_of(request, "user_agent")
+    version = cols.named(rows.column("protocol_version"), cols.VERSIONS)
+    status, _ = integers(pc.coalesce(trailed.text("grpc-status"), answered.text("grpc-status")))
+    looks = pc.and_(pc.equal(method, "POST"), pc.match_substring_regex(path, _GRPC_PATH))
+    grpc = [
+        pc.is_valid(status),
+        pc.starts_with(asked.text("content-type", promote=False), "application/grpc"),
+        pc.starts_with(answered.text("content-type", promote=False), "application/grpc"),
+        pc.and_(pc.and_(looks, pc.equal(version, "2")), pc.starts_with(user_agent, "grpc-")),
+    ]
+    is_grpc = np.logical_or.reduce(
+        [pc.fill_null(found, False).to_numpy(zero_copy_only=False) for found in grpc]
+    )
+    trace = _trace(asked, common)
+    forwarded = asked.text("x-forwarded-client-cert", promote=False)
+    nearest = pc.struct_field(pc.extract_regex(forwarded, r'.*URI=(?P<uri>[^;,"]+)'), 0)  # greedy: the last
+    arrived = pc.equal(common["reporter"], "destination")
+    parts += [asked.rest(), answered.rest(), trailed.rest()]
+    other_id = pc.not_equal(common["stream_id"], pc.fill_null(request_id, ""))
+    parts.append(cols.constant_part("stream_id", pc.if_else(other_id, common["stream_id"], NULL)))
+    small = pc.if_else(pc.and_(pc.greater_equal(status, 0), pc.less(status, 1 << 31)), status, None)
+    return trace | {
+        "protocol": pc.if_else(is_grpc, "grpc", "http"),
+        "http_version": version,
+        "method": method,
+        "authority": cols.text_of(request, "authority"),
+        "path": path,
+        "status_code": response.field("response_code").field("value").cast(pa.int32(), safe=False),
+        "grpc_status": small.cast(pa.int32()),
+        "response_code_details": cols.text_of(response, "response_code_details"),
+        "request_bytes": _size(request.field("request_body_bytes")),
+        "response_bytes": _size(response.field("response_body_bytes")),
+        "request_id": request_id,
+        "user_agent": user_agent,
+        "forwarded_for": cols.text_of(request, "forwarded_for"),
+        "source_principal": pc.coalesce(common["source_principal"], pc.if_else(arrived, nearest, NULL)),
+    }
+
+
+def _trace(asked: cols.Pairs, common: dict[str, pa.Array]) -> dict[str, pa.Array]:
+    """Trace and span id from traceparent, else B3 headers, else custom tags."""
+    parent = asked.text("traceparent")
+    whole = pc.match_substring_regex(parent, r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+    parent = pc.if_else(whole, parent, NULL)
+    short = asked.text("x-b3-traceid")  # 64-bit ids are padded on the left
+    trace = pc.coalesce(
+        pc.utf8_slice_codeunits(parent, 3, 35), pc.utf8_lpad(short, 32, "0"), common["tagged_trace_id"]
+    )
+    span = pc.coalesce(
+        pc.utf8_slice_codeunits(parent, 36, 52), asked.text("x-b3-spanid"), common["tagged_span_id"]
+    )
+    return {
+        "trace_id": ids.trace_ids(ids.from_hex(trace, 16))[0],
+        "span_id": ids.span_ids(ids.from_hex(span, 8))[0],
+    }
+
+
+def _tcp_columns(
+    rows: pa.RecordBatch, common: dict[str, pa.Array], parts: list[cols.Part]
+) -> dict[str, pa.Array]:
+    count, connection = rows.num_rows, rows.column("connection")
+    columns: dict[str, pa.Array] = {
+        field.name: pa.nulls(count, field.type) for field in OBSERVATIONS if field.name not in common
+    }
+    parts.append(cols.constant_part("stream_id", common["stream_id"]))
+    columns["protocol"] = pa.repeat("tcp", count)
+    columns["request_bytes"] = _size(connection.field("received_bytes"))
+    columns["response_bytes"] = _size(connection.field("sent_bytes"))
+    return columns
+
+
+def _size(counts: pa.UInt64Array) -> pa.Int64Array:
+    """Byte counts as int64; one past that range is the largest there is."""
+    numbers = counts.to_numpy()
+    return pa.array(np.minimum(numbers, np.uint64((1 << 63) - 1)).astype(np.int64))
+
+
+def _identities(streams: _Streams, tables: Sequence[pa.Table]) -> pa.Table:
+    """One row per proxy and address of it, true since the first entry of this call that it sent."""
+    since = np.array([export.received_us for export in streams.exports], np.int64)
+    for table in tables:
+        times = table.column("time").combine_chunks().cast(pa.int64()).to_numpy()
+        np.minimum.at(since, table.column("export").to_numpy(), times)
+    rows = []
+    for number, node in enumerate(streams.nodes):
+        sent = streams.numbers[streams.node_of[streams.numbers] == number]
+        if node is NOBODY or node == NOBODY or not len(sent):
+            continue
+        export = int(sent[np.argmin(since[sent])])
+        rows += [(export, int(since[export]), address, node) for address in node.addresses or (None,)]
+    said = ("emitter", "node_type", "cluster", "namespace", "pod", "workload", "app", "version")
+    columns = {
+        name: pa.array([getattr(row[3], name) for row in rows], TEXT)
+        for name in (*said, "service_account", "zone")
+    }
+    return identity.identities(
+        len(rows),
+        export=pa.array([row[0] for row in rows], pa.int32()),
+        time=pa.array([row[1] for row in rows], pa.int64()),
+        evidence=pa.array(["als_node"] * len(rows), TEXT),
+        address=pa.array([row[2] for row in rows], TEXT),
+        **columns,
+    )
