@@ -19,6 +19,8 @@ GROUPS_PER_EXPORT = 50_000  # resources, and scopes, in one export
 FIELDS_SEARCHED = 300_000  # in a refused body, for the byte where it breaks
 REJECTS_DESCRIBED = 20  # per export; all are counted
 
+JSON_BYTES = 16 * 1024 * 1024  # a JSON body becomes many times its size in Python objects
+
 # What one call of the wire decoder is given: small enough that a 2-byte-per-attribute payload
 # expands to tens of megabytes and not to gigabytes, large enough to amortise the calls.
 CHUNK_BYTES = 4 * 1024 * 1024
