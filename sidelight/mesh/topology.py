@@ -7,7 +7,7 @@ own count (`every`), never by chance: two runs of the same topology meet the sam
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +140,10 @@ class Gateway:
 
 @dataclass(frozen=True)
 class Topology:
-    """A whole mesh; its parts refer to each other by name and all names resolve."""
+    """A whole mesh; its parts refer to each other by name and all names resolve.
+
+    `document` is what it was read from: plain mappings that can be handed to another process.
+    """
 
     name: str
     cluster: str
@@ -149,6 +152,7 @@ class Topology:
     gateway: Gateway
     services: dict[str, Service]
     workloads: dict[str, Workload]
+    document: dict[str, Any] = field(repr=False, compare=False)
 
     def backing(self, service: str) -> list[Workload]:
         """The workloads behind a service, in the file's order."""
@@ -169,8 +173,10 @@ def default_topology() -> Path:
     return Path(__file__).parent / "topologies" / "bookinfo.yaml"
 
 
-def load_topology(path: Path) -> Topology:
-    """Reads and checks a topology file; a TopologyError says in a sentence what is wrong and where."""
+def load_topology(path: Path | None = None) -> Topology:
+    """Reads and checks a topology file (None: the default); a TopologyError says in a sentence what is wrong
+    and where."""
+    path = path or default_topology()
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -193,6 +199,7 @@ def parse_topology(document: Any, where: str = "topology") -> Topology:
         gateway=_gateway(top.part("gateway")),
         services=services,
         workloads=workloads,
+        document=document,
     )
     top.nothing_else()
     for complaint in _contradictions(topology):

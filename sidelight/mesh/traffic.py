@@ -1,13 +1,14 @@
 """The outside client: numbered requests to the gateway at a steady rate, and the workloads that start by
 themselves.
 
-Numbers go on from one drive to the next, so that faults by number go on too.
+Numbers begin at 0 and go on from one drive to the next, so that faults by number go on too.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from itertools import count
 
 import aiohttp
 
@@ -17,7 +18,7 @@ from sidelight.mesh.counts import GONE, ClientKey, Counts
 from sidelight.mesh.plan import Plan
 
 # More than this many unanswered: wait instead of sending on, so that a slow machine is slow and not wrong.
-MOST_AT_ONCE = 64
+MOST_AT_ONCE = 32
 
 
 class Traffic:
@@ -27,7 +28,7 @@ class Traffic:
         self._plan = plan
         self._counts = counts
         self._starters = [app for app in apps if app.pod.workload and app.pod.workload.starts_every]
-        self._number = 0
+        self._numbers = count()
         self._halt = asyncio.Event()
 
     def halt(self) -> None:
@@ -47,9 +48,8 @@ class Traffic:
         async with aiohttp.ClientSession(connector=connector, timeout=patience, headers=agent) as session:
             while (requests is None or sent < requests) and not self._halt.is_set():
                 await room.acquire()
-                self._number += 1
                 sent += 1
-                for job in self._jobs(session, self._number, room):
+                for job in self._jobs(session, next(self._numbers), room):
                     running.add(job)
                     job.add_done_callback(running.discard)
                 if loop.time() - told >= 1:
@@ -83,7 +83,7 @@ class Traffic:
                 await response.read()
                 version, code = response.headers.get(VERSION_HEADER), str(response.status)
         except (aiohttp.ClientError, TimeoutError) as error:
-            self._counts.surprise(f"client → gateway: {error!r}")
+            self._counts.surprise(f"client → gateway, request {number}: {error!r}")
         finally:
             room.release()
         self._counts.driven += 1

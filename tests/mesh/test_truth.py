@@ -1,0 +1,184 @@
+"""The mesh itself: what its applications counted must be what its Envoys wrote down."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sidelight.mesh import Mesh
+from sidelight.mesh.access_logs import json_log, text_log
+
+pytestmark = pytest.mark.mesh
+
+REQUESTS = 300
+FAULT_FLAGS = {"FI", "UO", "DC"}
+
+
+@pytest.fixture(scope="module")
+def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
+    """Bookinfo after 300 requests, everything settled; nobody listens to its telemetry."""
+    with Mesh(work_dir=tmp_path_factory.mktemp("mesh"), grpc_target="127.0.0.1:9") as running:
+        running.start()
+        assert running.drive(REQUESTS, 40) == REQUESTS
+        running.settle()
+        yield running
+
+
+@pytest.fixture(scope="module")
+def lines(mesh: Mesh) -> list[dict[str, Any]]:
+    """Every line of every Envoy's JSON log, with the workload that wrote it."""
+    return [
+        {"workload": pod.workload_name, **json.loads(line)}
+        for pod in mesh.plan.proxies
+        for line in json_log(mesh.log_dir, pod).read_text().splitlines()
+    ]
+
+
+def version_at(mesh: Mesh, address: str | None) -> str | None:
+    """The version of the pod at an address; null where nobody answered."""
+    pods = {pod.ip: pod.version for pod in mesh.plan.pods}
+    return pods[address.rsplit(":", 1)[0]] if address else None
+
+
+def service_of(line: dict[str, Any]) -> str:
+    return line["upstream_cluster"].split("|")[3]
+
+
+def test_nothing_unexpected_happened(mesh: Mesh) -> None:
+    """Every request was answered or given up on purpose: no broken connection, no timeout."""
+    truth = mesh.truth()
+    assert truth["unexpected"] == []
+    assert truth["driven"] == REQUESTS
+
+
+def test_callers_got_what_their_envoys_say(mesh: Mesh, lines: list[dict[str, Any]]) -> None:
+    """Per caller, service, version and code, the callers' counts are the outbound lines, exactly."""
+    logged = Counter(
+        (
+            line["workload"],
+            service_of(line),
+            # A code an Envoy made itself, or a client that left, is no version's answer.
+            None
+            if FAULT_FLAGS & set(line["response_flags"].split(","))
+            else version_at(mesh, line["upstream_host"]),
+            str(line["response_code"]),
+        )
+        for line in lines
+        if line["upstream_cluster"].startswith("outbound|")
+    )
+    counted: Counter[tuple[Any, ...]] = Counter()
+    for row in mesh.truth()["client"]:
+        if row["caller"] != "legacy-batch-v1":
+            counted[(row["caller"], row["service"], row["version"], row["code"])] += row["count"]
+    assert counted == logged
+
+
+def test_versions_received_what_their_envoys_say(mesh: Mesh, lines: list[dict[str, Any]]) -> None:
+    """Per workload, the applications' counts are the inbound lines: retried attempts and all."""
+    logged = Counter(line["workload"] for line in lines if line["upstream_cluster"].startswith("inbound|"))
+    counted: Counter[str] = Counter()
+    for row in mesh.truth()["server"]:
+        counted[row["workload"]] += row["requests"]
+    assert counted == logged
+
+
+def test_the_split_is_exact(mesh: Mesh) -> None:
+    """Three hundred requests split 80/10/10 into 240, 30 and 30: chance has no part in it."""
+    received = {row["workload"]: row["requests"] for row in mesh.truth()["server"]}
+    assert [received[f"reviews-{version}"] for version in ("v1", "v2", "v3")] == [240, 30, 30]
+
+
+def test_every_fault_happened(mesh: Mesh, lines: list[dict[str, Any]]) -> None:
+    """An abort, a delay, an open circuit, a client that left and retried 503s: each is in the logs."""
+    flags = Counter(line["response_flags"] for line in lines if line["workload"] == "productpage-v1")
+    assert flags["DI"] == 3
+    assert flags["UO"] > 0
+    assert flags["DC"] == 3
+    aborted = [line for line in lines if line["response_flags"] == "FI"]
+    assert {line["workload"] for line in aborted} == {"reviews-v2", "reviews-v3"}
+    refused = [line for line in lines if line["workload"] == "ratings-v2" and line["response_code"] == 503]
+    assert len(refused) > 0
+    callers = [row for row in mesh.truth()["client"] if row["caller"].startswith("reviews-")]
+    assert not [row for row in callers if row["code"] == "503" and row["version"]], "each was retried"
+
+
+def test_one_method_in_ten_fails(mesh: Mesh) -> None:
+    """A tenth of the gRPC calls end with status 14, though HTTP says 200."""
+    rows = [row for row in mesh.truth()["client"] if row["protocol"] == "grpc"]
+    found = {(row["code"], row["grpc_status"]): row["count"] for row in rows}
+    assert found == {("200", "0"): REQUESTS * 9 // 10, ("200", "14"): REQUESTS // 10}
+
+
+def test_plain_text_and_mutual_tls(lines: list[dict[str, Any]]) -> None:
+    """Inbound lines name the service the caller meant, except where the call came in plain text."""
+    plain = Counter(
+        line["workload"]
+        for line in lines
+        if line["upstream_cluster"].startswith("inbound|") and line["requested_server_name"] is None
+    )
+    assert plain.keys() == {"stock-v1", "ratings-v1", "ratings-v2"}
+    assert plain["ratings-v1"] + plain["ratings-v2"] == REQUESTS // 20
+
+
+def test_the_database_sees_connections(mesh: Mesh, lines: list[dict[str, Any]]) -> None:
+    """Connections to the database and their bytes are what the callers counted."""
+    rows = [row for row in mesh.truth()["client"] if row["protocol"] == "tcp"]
+    tcp = [line for line in lines if line["upstream_cluster"].startswith("outbound|27017|")]
+    assert sum(row["count"] for row in rows) == len(tcp) > 0
+    assert sum(row["request_bytes"] for row in rows) == sum(line["bytes_received"] for line in tcp)
+    assert sum(row["response_bytes"] for row in rows) == sum(line["bytes_sent"] for line in tcp)
+
+
+def test_text_and_json_say_the_same(mesh: Mesh) -> None:
+    """Each Envoy writes as many text lines as JSON lines, also where kubelet would put them."""
+    for pod in mesh.plan.proxies:
+        text = text_log(mesh.log_dir, pod).read_text()
+        assert len(text.splitlines()) == len(json_log(mesh.log_dir, pod).read_text().splitlines())
+        (kubelet,) = mesh.log_dir.glob(f"pods/{pod.namespace}_{pod.name}_*/istio-proxy/0.log")
+        assert kubelet.read_text() == text
+
+
+def test_a_mesh_ends_with_its_parent(tmp_path: Path) -> None:
+    """When whoever started a mesh is killed, its Envoys and applications are gone within two seconds; a
+    second mesh beside the first has addresses of its own."""
+    program = """
+        import sys, time
+        from pathlib import Path
+        from sidelight.mesh import Mesh
+        mesh = Mesh(Path("fixtures/mesh/pair.yaml"), work_dir=Path(sys.argv[1]), grpc_target="127.0.0.1:9")
+        mesh.start()
+        mesh.drive(5, 50)
+        print(*mesh.process_ids(), flush=True)
+        time.sleep(600)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(program), str(tmp_path)]
+    root = Path(__file__).parents[2]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=root) as starter:
+        assert starter.stdout is not None
+        pids = [int(pid) for pid in starter.stdout.readline().split()]
+        assert len(pids) == 5, "four Envoys and the applications"
+        assert all(is_running(pid) for pid in pids)
+        os.kill(starter.pid, signal.SIGKILL)
+        starter.wait()
+    deadline = time.monotonic() + 2
+    while any(is_running(pid) for pid in pids) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not [pid for pid in pids if is_running(pid)]
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
