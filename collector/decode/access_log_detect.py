@@ -22,7 +22,7 @@ _PREFIX = rf"^(?:\[pod/[^\]]*\] |[\w.-]+ +\| |{_STAMP} (?:(?:stdout|stderr) [FP]
 _CRI_PART = re.compile(rf"^({_STAMP} (stdout|stderr)) P (.*)$", re.S)
 _CRI_END = re.compile(rf"^{_STAMP} (stdout|stderr) F (.*)$", re.S)
 CRI_PART_BYTES = re.compile(rf"^{_STAMP} (?:stdout|stderr) P ".encode())
-_DOCKER = '{"log":"'
+_DOCKER = r'^\{"log":\s*"'
 
 _TEXT_HEAD = re.compile(
     r'"[^ "]* .*? ?(?:HTTP/[\d.]+|-)" (?:\d+|-) (?:-|[A-Z][A-Z0-9_,]*) (?P<after>.{0,200})'
@@ -76,7 +76,7 @@ def strip_prefixes(texts: pa.StringArray, lines: Lines) -> tuple[pa.StringArray,
     rejects: list[Reject] = []
     if not len(texts):
         return texts, lines, rejects
-    docker = _mask(pc.starts_with(texts, _DOCKER))
+    docker = _mask(pc.match_substring_regex(texts, _DOCKER))
     if docker.any():
         texts, lines = _out_of_docker(texts, lines, docker, rejects)
     plain = _mask(pc.match_substring_regex(texts, r'^(?:\[\d|\{|")'))
@@ -87,8 +87,8 @@ def strip_prefixes(texts: pa.StringArray, lines: Lines) -> tuple[pa.StringArray,
         plain = _mask(pc.match_substring_regex(texts, r'^(?:\[\d|\{|")'))
     bare = pc.replace_substring_regex(texts.filter(pa.array(~plain)), _PREFIX, "")
     texts = pc.replace_with_mask(texts, pa.array(~plain), bare)
-    if _mask(pc.starts_with(texts, _DOCKER)).any():
-        texts, lines = _out_of_docker(texts, lines, _mask(pc.starts_with(texts, _DOCKER)), rejects)
+    if _mask(pc.match_substring_regex(texts, _DOCKER)).any():
+        texts, lines = _out_of_docker(texts, lines, _mask(pc.match_substring_regex(texts, _DOCKER)), rejects)
     return texts, lines, rejects
 
 
