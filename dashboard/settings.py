@@ -6,19 +6,21 @@ One frozen object, checked when it is made; a bad value is a sentence, not a sta
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import BaseModel, ConfigDict, field_validator
 
-@dataclass(frozen=True)
-class DashboardSettings:
-    """What `build_app` needs to know.
+
+class DashboardSettings(BaseModel):
+    """What `build_app` needs to know; unknown names are refused.
 
     ``ui``, ``grpc``, ``http``: ``HOST:PORT`` as bound; the last two are only shown (how to send telemetry).
     ``tokens``: any of these opens the API (bearer) and the pages (login); empty: open to whoever may connect.
     ``allowed_hosts``: further names a browser may use for this server (``Host``), without port.
     ``data``: the data folder; only ``data/run/*.metrics.json`` is read, for ``/metrics``.
     """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     ui: str = "127.0.0.1:8050"
     grpc: str = "127.0.0.1:4317"
@@ -27,20 +29,31 @@ class DashboardSettings:
     allowed_hosts: tuple[str, ...] = ()
     tls: bool = False
     data: Path | None = None
-    version: str = "0.1.0"
 
-    def __post_init__(self) -> None:
-        for name in ("ui", "grpc", "http"):
-            split_address(getattr(self, name), name)
-        if any(len(token) < 8 for token in self.tokens):
-            raise ValueError("tokens: a token has at least 8 characters.")
+    @field_validator("ui", "grpc", "http")
+    @classmethod
+    def _is_an_address(cls, value: str) -> str:
+        split_address(value)
+        return value
+
+    @field_validator("tokens")
+    @classmethod
+    def _are_tokens(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(value):
+            raise ValueError("an empty token would open the server to everybody")
+        return value
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _are_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(name.lower() for name in value)
 
 
-def split_address(address: str, name: str = "address") -> tuple[str, int]:
+def split_address(address: str) -> tuple[str, int]:
     """``"127.0.0.1:8050"`` → ``("127.0.0.1", 8050)``; brackets of an IPv6 address are dropped."""
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit() or int(port) > 65535:
-        raise ValueError(f"{name}: {address!r} is not HOST:PORT, for example 127.0.0.1:8050.")
+        raise ValueError(f"{address!r} is not HOST:PORT, for example 127.0.0.1:8050")
     return host.strip("[]"), int(port)
 
 

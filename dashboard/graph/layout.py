@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
+from itertools import pairwise
 from statistics import fmean
 
 from dashboard.graph.ranks import Weights, ranks, without_strays
@@ -91,7 +92,7 @@ class _Layouter:
         self.path: dict[str, tuple[str, ...]] = {n.id: (ROOT, *n.boxes, n.id) for n in nodes}
         self.items: defaultdict[str, set[str]] = defaultdict(set)
         for path in self.path.values():
-            for parent, child in zip(path, path[1:], strict=False):
+            for parent, child in pairwise(path):
                 self.items[parent].add(child)
         self.depth = {p: i for path in self.path.values() for i, p in enumerate(path)}
         # Edges by the container in which their ends part: (child, child, node, node).
@@ -199,14 +200,16 @@ class _Layouter:
         # Who is away keeps its place in memory, so that it comes back to where it was.
         remembered = len(known.rank) <= 4 * len(items) + MEMORY
         for row in rows.values():
-            row.sort(key=lambda i: (y[i] + (self.extent[i].top + self.extent[i].bottom) / 2, i not in fixed, i))
+            row.sort(
+                key=lambda i: (y[i] + (self.extent[i].top + self.extent[i].bottom) / 2, i not in fixed, i)
+            )
             firmness = {i: 1000.0 if i in fixed else 1.0 for i in row}
             self._stack(row, {i: y[i] for i in row}, firmness, y, gaps)
         return Placed({**known.rank, **column}, {**known.y, **y}) if remembered else Placed(column, y)
 
     # -- pieces ------------------------------------------------------------------------------
     def _wanted(self, container: str, row: list[str], y: dict[str, float]) -> dict[str, float]:
-        """The height that would make each item's edges level, on average; only items with placed neighbours."""
+        """The height at which an item's edges are level on average; only items with placed neighbours."""
         pulls: defaultdict[str, list[float]] = defaultdict(list)
         members = set(row)
         for a, b, start, end in self.edges[container]:

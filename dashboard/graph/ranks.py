@@ -87,9 +87,7 @@ def _acyclic(items: list[str], weights: Weights) -> set[tuple[str, str]]:
     return {(a, b) for (a, b) in weights if a != b and order[a] < order[b]}
 
 
-def _topological(
-    items: list[str], callers: dict[str, list[str]], callees: dict[str, list[str]]
-) -> list[str]:
+def _topological(items: list[str], callers: dict[str, list[str]], callees: dict[str, list[str]]) -> list[str]:
     waiting = {i: len(callers[i]) for i in items}
     ready = [i for i in items if not waiting[i]]
     for item in ready:  # grows while it is walked

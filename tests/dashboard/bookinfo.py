@@ -58,7 +58,9 @@ def edge(source: dict[str, Any], target: dict[str, Any], requests: int, **more: 
         "client_gone": 0,
         "unknown": 0,
         "success_rate": 1 - errors / requests if requests else None,
-        "codes": {} if protocol == "tcp" else {"200": requests - errors} | ({"503": errors} if errors else {}),
+        "codes": {}
+        if protocol == "tcp"
+        else {"200": requests - errors} | ({"503": errors} if errors else {}),
         "grpc_codes": {},
         "flags": {},
         "p50_ms": p50,
@@ -110,7 +112,9 @@ def graph() -> dict[str, Any]:
         edge(reviews[1], ratings[1], 60, share=0.1, p50_ms=3.4, errors=6),
         edge(reviews[2], ratings[0], 520, share=0.91, p50_ms=3.0),
         edge(reviews[2], ratings[1], 52, share=0.09, p50_ms=3.4, errors=5),
-        edge(reviews[2], unanswered, 25, share=None, errors=25, codes={"503": 25}, flags={"UO": 25}, p50_ms=0.2),
+        edge(
+            reviews[2], unanswered, 25, share=None, errors=25, codes={"503": 25}, flags={"UO": 25}, p50_ms=0.2
+        ),
         edge(ratings[0], database, 1060, protocol="tcp", p50_ms=120.0),
         edge(ratings[1], database, 112, protocol="tcp", p50_ms=118.0),
         edge(page, stripe, 88, mtls=0.0, p50_ms=212.0),

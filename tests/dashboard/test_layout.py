@@ -26,12 +26,18 @@ def mesh(namespaces: int, apps: int, seed: int) -> tuple[list[LayoutNode], Edges
     edges: Edges = []
     for i, callers in enumerate(of_app):
         for _ in range(2):
-            j = dice.randrange(len(of_app)) if dice.random() < 0.05 else min(len(of_app) - 1, i + dice.randint(1, 6))
+            j = (
+                dice.randrange(len(of_app))
+                if dice.random() < 0.05
+                else min(len(of_app) - 1, i + dice.randint(1, 6))
+            )
             edges += [(a, b) for a in callers for b in of_app[j]]
     return nodes, edges
 
 
-def rectangles(nodes: list[LayoutNode], found: Layout, depth: int) -> dict[str, tuple[float, float, float, float]]:
+def rectangles(
+    nodes: list[LayoutNode], found: Layout, depth: int
+) -> dict[str, tuple[float, float, float, float]]:
     """The tight rectangle of each box of a depth (or of each node, for depth 9)."""
     boxes: dict[str, list[tuple[float, float]]] = {}
     for node in nodes:
@@ -56,11 +62,16 @@ def overlaps(boxes: dict[str, tuple[float, float, float, float]]) -> list[tuple[
         (p, q)
         for i, p in enumerate(names)
         for q in names[i + 1 :]
-        if boxes[p][0] < boxes[q][2] and boxes[q][0] < boxes[p][2] and boxes[p][1] < boxes[q][3] and boxes[q][1] < boxes[p][3]
+        if boxes[p][0] < boxes[q][2]
+        and boxes[q][0] < boxes[p][2]
+        and boxes[p][1] < boxes[q][3]
+        and boxes[q][1] < boxes[p][3]
     ]
 
 
-@pytest.mark.parametrize(("namespaces", "apps", "seed"), [(1, 1, 1), (1, 9, 2), (3, 8, 3), (8, 12, 4), (12, 4, 5)])
+@pytest.mark.parametrize(
+    ("namespaces", "apps", "seed"), [(1, 1, 1), (1, 9, 2), (3, 8, 3), (8, 12, 4), (12, 4, 5)]
+)
 def test_nothing_overlaps(namespaces: int, apps: int, seed: int) -> None:
     """No two nodes and no two boxes of a level overlap, afresh and after growth."""
     nodes, edges = mesh(namespaces, apps, seed)
@@ -90,9 +101,7 @@ def test_the_same_again() -> None:
     first = layout(nodes, edges)
     assert layout(nodes[::-1], edges[::-1]).centres.keys() == first.centres.keys()
     for other in (layout(nodes[::-1], edges[::-1]), layout(nodes, edges, first)):
-        assert all(
-            other.centres[n] == pytest.approx(first.centres[n], abs=0.01) for n in first.centres
-        )
+        assert all(other.centres[n] == pytest.approx(first.centres[n], abs=0.01) for n in first.centres)
 
 
 def test_a_newcomer_moves_almost_nobody() -> None:
