@@ -8,7 +8,7 @@ each thread a connection of its own to it.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import duckdb
@@ -19,7 +19,7 @@ from store.statements import identifier, literal
 
 Cursor = duckdb.DuckDBPyConnection
 Error = duckdb.Error
-CorruptFile = (duckdb.IOException, duckdb.InternalException, duckdb.SerializationException, duckdb.FatalException)
+CORRUPT = (duckdb.IOException, duckdb.InternalException, duckdb.SerializationException, duckdb.FatalException)
 
 DUCKDB_VERSION: str = duckdb.__version__
 
@@ -70,12 +70,24 @@ class Database:
 
 
 @contextlib.contextmanager
-def transaction(cursor: Cursor) -> Iterator[Cursor]:
-    """BEGIN … COMMIT around the block, ROLLBACK when it raises. StoreFailed where DuckDB gave up."""
+def transaction(
+    cursor: Cursor, commit: Callable[[Callable[[], None]], None] | None = None
+) -> Iterator[Cursor]:
+    """BEGIN … COMMIT around the block, ROLLBACK when it raises. StoreFailed where DuckDB gave up.
+
+    ``commit(do_commit)`` may wrap the COMMIT itself, to change something else together with it.
+    """
+
+    def do_commit() -> None:
+        cursor.execute("COMMIT")
+
     cursor.execute("BEGIN TRANSACTION")
     try:
         yield cursor
-        cursor.execute("COMMIT")
+        if commit is None:
+            do_commit()
+        else:
+            commit(do_commit)
     except BaseException as error:
         with contextlib.suppress(duckdb.Error):
             cursor.execute("ROLLBACK")

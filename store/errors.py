@@ -1,11 +1,11 @@
 """What can go wrong in the store, on one screen. Every message is a sentence with what to do.
 
-    StoreError
-    ├── BadSetting       a setting that cannot work
-    ├── BadQuery         the asker's fault; carries code, message and hint for the API's answer
-    ├── StoreLocked      another process has the data folder's catalogue open
-    ├── NewerStore       the folder was written by a newer Sidelight
-    └── StoreFailed      DuckDB gave up (out of disk, invalidated); the process must restart
+StoreError
+├── BadSetting       a setting that cannot work
+├── BadQuery         the asker's fault; carries code, message and hint for the API's answer
+├── StoreLocked      another process has the data folder's catalogue open
+├── NewerStore       the folder was written by a newer Sidelight
+└── StoreFailed      DuckDB gave up (out of disk, invalidated); the process must restart
 """
 
 from __future__ import annotations

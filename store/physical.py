@@ -27,8 +27,12 @@ _ADDED = {
 def without_maps(kind: pa.DataType) -> pa.DataType:
     """The type with every map, at any depth, as a list of its entries (same buffers)."""
     if pa.types.is_map(kind):
-        entry = pa.struct([pa.field("key", without_maps(kind.key_type), nullable=False),
-                           pa.field("value", without_maps(kind.item_type))])
+        entry = pa.struct(
+            [
+                pa.field("key", without_maps(kind.key_type), nullable=False),
+                pa.field("value", without_maps(kind.item_type)),
+            ]
+        )
         return pa.list_(pa.field("entries", entry, nullable=False))
     if pa.types.is_list(kind):
         return pa.list_(kind.value_field.with_type(without_maps(kind.value_type)))

@@ -1,0 +1,112 @@
+"""Which exports were delivered already, in 24 bytes each: sorted numbers, not a million Python strings.
+
+What must stay true: an export is a repetition if the same digest was *kept* at most ``memory_s``
+before or after it was received (imports: whenever). Digests of unsealed journals are held apart,
+per journal, because only a seal makes them part of what the catalogue remembers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from store.frames import ExportMark
+
+IMPORT_SOURCES = frozenset({"import"})
+
+
+class SortedDigests:
+    """Digests that are sealed: two 64-bit halves and a moment each, sorted by the first half."""
+
+    def __init__(self) -> None:
+        self._high = np.empty(0, np.uint64)
+        self._low = np.empty(0, np.uint64)
+        self._received_us = np.empty(0, np.int64)
+
+    def __len__(self) -> int:
+        return len(self._high)
+
+    def add(
+        self, digests: Iterable[str], received_us: Iterable[int], *, forget_before_us: int | None
+    ) -> None:
+        high, low = _halves(digests)
+        moments = np.fromiter(received_us, np.int64, len(high))
+        high = np.concatenate([self._high, high])
+        low = np.concatenate([self._low, low])
+        moments = np.concatenate([self._received_us, moments])
+        if forget_before_us is not None:
+            kept = moments >= forget_before_us
+            high, low, moments = high[kept], low[kept], moments[kept]
+        order = np.argsort(high, kind="stable")
+        self._high, self._low, self._received_us = high[order], low[order], moments[order]
+
+    def nearest(self, digest: str, received_us: int) -> int | None:
+        """Microseconds between ``received_us`` and the nearest delivery of ``digest``; None: never seen."""
+        high, low = int(digest[:16], 16), int(digest[16:], 16)
+        first = int(np.searchsorted(self._high, np.uint64(high), "left"))
+        last = int(np.searchsorted(self._high, np.uint64(high), "right"))
+        gaps = [
+            abs(int(self._received_us[n]) - received_us)
+            for n in range(first, last)
+            if int(self._low[n]) == low
+        ]
+        return min(gaps, default=None)
+
+
+class DeliveredBook:
+    """All that is remembered: sealed digests, imports, and those of journals not sealed yet."""
+
+    def __init__(self, memory_s: int) -> None:
+        self._memory_us = memory_s * 1_000_000
+        self._sealed = SortedDigests()
+        self._imports = SortedDigests()
+        self._unsealed: dict[str, dict[str, ExportMark]] = {}
+
+    def load_sealed(self, digests: list[str], received_us: list[int], *, imports: bool) -> None:
+        (self._imports if imports else self._sealed).add(digests, received_us, forget_before_us=None)
+
+    def is_repeated(self, mark: ExportMark) -> bool:
+        if mark.source in IMPORT_SOURCES:
+            return self.is_import_known(mark.digest)
+        for marks in self._unsealed.values():
+            earlier = marks.get(mark.digest)
+            if earlier is not None and abs(earlier.received_us - mark.received_us) <= self._memory_us:
+                return True
+        gap = self._sealed.nearest(mark.digest, mark.received_us)
+        return gap is not None and gap <= self._memory_us
+
+    def is_import_known(self, digest: str) -> bool:
+        if any(
+            marks[digest].source in IMPORT_SOURCES for marks in self._unsealed.values() if digest in marks
+        ):
+            return True
+        return self._imports.nearest(digest, 0) is not None
+
+    def keep(self, journal: str, marks: Iterable[ExportMark]) -> None:
+        self._unsealed.setdefault(journal, {}).update((mark.digest, mark) for mark in marks)
+
+    def kept_by(self, journal: str) -> list[ExportMark]:
+        return list(self._unsealed.get(journal, {}).values())
+
+    def mark_sealed(self, journal: str, now_us: int) -> None:
+        """The catalogue holds the journal's digests now; forget what is too old to matter."""
+        marks = list(self._unsealed.pop(journal, {}).values())
+        live = [mark for mark in marks if mark.source not in IMPORT_SOURCES]
+        lasting = [mark for mark in marks if mark.source in IMPORT_SOURCES]
+        self._sealed.add(
+            [mark.digest for mark in live],
+            [mark.received_us for mark in live],
+            forget_before_us=now_us - self._memory_us,
+        )
+        if lasting:
+            self._imports.add(
+                [mark.digest for mark in lasting],
+                [mark.received_us for mark in lasting],
+                forget_before_us=None,
+            )
+
+
+def _halves(digests: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:
+    raw = np.frombuffer(bytes.fromhex("".join(digests)), ">u8").astype(np.uint64)
+    return raw[0::2].copy(), raw[1::2].copy()

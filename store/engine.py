@@ -1,0 +1,339 @@
+"""The store's engine: journals in, hot rows and segments out, and a reader's view of both.
+
+What must stay true: a row is seen by every reader exactly once, whatever is being loaded, sealed or
+dropped. ``lock`` guards what decides that: the list of slices and segments changes together with
+the catalogue's commit, and a reader takes its lists and begins its transaction under the same lock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Any
+
+from store.catalogue import Segment, read_delivered, read_sealed_journals, read_segments, utc_now
+from store.database import Cursor, Database, arrow_relations
+from store.digests import DeliveredBook
+from store.errors import StoreFailed
+from store.hot import HotSlices, drop_slice
+from store.journal_files import JournalFile, list_journals, remove_journal
+from store.loader import load_batches
+from store.physical import ROW_TABLES
+from store.published import publish
+from store.reading import open_views
+from store.recovery import open_catalogue, reconcile_segments, restore_from_published
+from store.registry import refresh_instances
+from store.relations import empty_arrow
+from store.sealing import seal_journal
+from store.settings import StoreSettings
+from store.statements import sql
+
+log = logging.getLogger(__name__)
+
+
+def _no_step(name: str) -> None:
+    """Called at each named step of a seal; tests replace it to die there."""
+
+
+class Store:
+    """One data folder, opened. ``open`` → (``start`` … ) → ``stop``; methods may be called by any thread."""
+
+    def __init__(self, settings: StoreSettings) -> None:
+        self.settings = settings
+        self.lock = threading.RLock()
+        self.step: Callable[[str], None] = _no_step
+        self.failure: BaseException | None = None
+        self._database: Database | None = None
+        self._slices = HotSlices()
+        self._segments: list[Segment] = []
+        self._sealed: set[str] = set()
+        self._files: dict[str, JournalFile] = {}
+        self._book = DeliveredBook(settings.delivered_memory_s)
+        self._unlinkable: list[str] = []
+        self._is_published = False
+        self._loading = threading.Lock()
+        self._sealing = threading.Lock()
+        self._stopping = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._counters = {"loaded_rows": 0, "repeated_exports": 0, "sealed_journals": 0, "torn_bytes": 0}
+        self._loaded_at = 0.0
+        self._load_seconds = 0.0
+
+    # Life
+
+    def open(self) -> None:
+        """Open the folder, creating it if need be. Raises StoreLocked, NewerStore."""
+        settings = self.settings
+        for folder in (settings.data_dir, settings.journal, settings.segments, settings.temporary):
+            folder.mkdir(parents=True, exist_ok=True)
+        self._database, was_damaged = open_catalogue(self._make_database, settings)
+        with contextlib.closing(self._database.cursor()) as cursor:
+            cursor.execute(sql("load/macros"))
+            if was_damaged:
+                restore_from_published(self._database, cursor, settings.published)
+            self._sealed = read_sealed_journals(cursor)
+            reconcile_segments(cursor, settings, list_journals(settings.journal), self._sealed)
+            self._database.attach(None, "hot")
+            cursor.execute(sql("schema/hot"))
+            for table in ROW_TABLES:
+                with arrow_relations(cursor, incoming=empty_arrow(table)):
+                    cursor.execute(f"CREATE TABLE hot.empty_{table} AS FROM incoming")
+            refresh_instances(cursor)
+            self._segments = read_segments(cursor)
+            read_delivered(cursor, self._book)
+        self._is_published = settings.published.exists() and not was_damaged
+
+    def _make_database(self) -> Database:
+        settings = self.settings
+        return Database(
+            memory_limit=settings.memory_limit, threads=settings.threads, temporary=settings.temporary
+        )
+
+    def start(self) -> None:
+        """Load and seal in threads of their own from now on."""
+        for name, work in (("loader", self._load_waiting), ("sealer", self._seal_waiting)):
+            thread = threading.Thread(target=self._run, args=(name, work), name=name, daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def stop(self) -> None:
+        """End the threads and close. What is not sealed stays in the journal."""
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join(timeout=30)
+        self._threads.clear()
+        for file in self._files.values():
+            file.close()
+        if self._database is not None:
+            with contextlib.suppress(Exception), contextlib.closing(self._database.cursor()) as cursor:
+                cursor.execute("CHECKPOINT catalogue")
+            self._database.close()
+            self._database = None
+
+    def _run(self, name: str, work: Callable[[], int]) -> None:
+        pause = self.settings.poll_interval_s
+        while not self._stopping.is_set():
+            try:
+                did = work()
+                pause = self.settings.poll_interval_s
+            except StoreFailed as error:
+                log.critical("%s: %s", name, error)
+                self.failure = error
+                return
+            except Exception as error:
+                if self._stopping.is_set():
+                    return
+                log.exception("the %s failed; it tries again", name)
+                did, pause = 0, min(pause * 2, 5.0)
+                self._forget_gone_files(error)
+            if not did:
+                self._stopping.wait(pause)
+
+    def _forget_gone_files(self, error: Exception) -> None:
+        if isinstance(error, FileNotFoundError):
+            with self.lock:
+                present = set(list_journals(self.settings.journal))
+                for name in [name for name in self._files if name not in present]:
+                    self._files.pop(name).close()
+
+    # Loading
+
+    def poll_once(self) -> int:
+        """Load everything the journal holds; without threads of our own also seal what is finished.
+
+        Returns the rows loaded.
+        """
+        total = 0
+        while True:
+            frames, rows = self._load_tick()
+            total += rows
+            if not frames:
+                break
+        if not self._threads:
+            self.seal(all=True)
+        return total
+
+    def _load_waiting(self) -> int:
+        return self._load_tick()[0]
+
+    def _load_tick(self) -> tuple[int, int]:
+        """(frames, rows) loaded: at most ``tick_bytes`` of every journal file."""
+        with self._loading, contextlib.closing(self.database.cursor()) as cursor:
+            frames = rows = 0
+            started = time.perf_counter()
+            for name in list_journals(self.settings.journal):
+                if self._stopping.is_set():
+                    break
+                if name in self._sealed:
+                    self._note_unlinkable(name)
+                    continue
+                file = self._files.get(name)
+                if file is None:
+                    file = self._files[name] = JournalFile(self.settings.journal / name)
+                if file.exhausted:
+                    continue
+                batches, after = file.read(self.settings.tick_bytes)
+                if batches:
+                    rows += self._load(cursor, file, batches, after)
+                    frames += len(batches)
+                    self.step("loaded")
+            self._loaded_at = time.time()
+            if frames:
+                self._load_seconds += time.perf_counter() - started
+            self._drop_left(cursor)
+            return frames, rows
+
+    def _load(self, cursor: Cursor, file: JournalFile, batches: list[Any], after: int) -> int:
+        with self.lock:
+            slice_ = self._slices.of_journal(file.name)
+
+        def committed() -> None:
+            file.advance(after)
+            if file.finished and not file.exhausted:
+                file.read(0)
+
+        tick = load_batches(cursor, slice_, batches, self._book, self.lock, committed)
+        self._counters["loaded_rows"] += tick.rows()
+        self._counters["repeated_exports"] += tick.repeated
+        return tick.rows()
+
+    def _note_unlinkable(self, name: str) -> None:
+        with self.lock:
+            if name not in self._unlinkable:
+                self._unlinkable.append(name)
+                self._is_published = False
+
+    def _drop_left(self, cursor: Cursor) -> None:
+        with self.lock:
+            ready = self._slices.droppable()
+        for slice_ in ready:
+            drop_slice(cursor, slice_)
+
+    # Sealing
+
+    def seal(self, all: bool = False) -> int:
+        """Seal one finished, fully loaded journal (``all``: every one). Returns how many."""
+        sealed = 0
+        with self._sealing:
+            while (file := self._next_to_seal()) is not None and not self._stopping.is_set():
+                self._seal(file)
+                sealed += 1
+                if not all:
+                    break
+            self._publish_and_unlink()
+        return sealed
+
+    def _seal_waiting(self) -> int:
+        if self._next_to_seal() is None and self._is_published:
+            return 0
+        return self.seal(all=False)
+
+    def _next_to_seal(self) -> JournalFile | None:
+        with self.lock:
+            for name, file in list(self._files.items()):
+                if file.exhausted and name not in self._sealed:
+                    return file
+        return None
+
+    def _seal(self, file: JournalFile) -> None:
+        with self.lock:
+            slice_ = self._slices.of_journal(file.name)
+        with contextlib.closing(self.database.cursor()) as cursor:
+
+            def commit(segments: list[Segment], do_commit: Callable[[], None]) -> None:
+                with self.lock:
+                    do_commit()
+                    self._segments = [*self._segments, *segments]
+                    self._sealed.add(file.name)
+                    self._slices.leave(file.name)
+                    self._is_published = False
+
+            seal_journal(cursor, self.settings, slice_, file, self._book, commit, self.step)
+            self._drop_left(cursor)
+        self.step("slice_dropped")
+        self._counters["sealed_journals"] += 1
+        self._counters["torn_bytes"] += file.lost_bytes
+        with self.lock:
+            self._unlinkable.append(file.name)
+            self._files.pop(file.name, None)
+        file.close()
+
+    def _publish_and_unlink(self) -> None:
+        with self.lock:
+            if self._is_published:
+                return
+            segments, unlinkable = list(self._segments), list(self._unlinkable)
+            self._is_published = True
+        try:
+            publish(self.database, self.settings, segments, self.step)
+        except BaseException:
+            self._is_published = False
+            raise
+        for name in unlinkable:
+            remove_journal(self.settings.journal / name)
+            self.step("journal_unlinked")
+        with self.lock:
+            self._unlinkable = [name for name in self._unlinkable if name not in unlinkable]
+
+    # Reading
+
+    @contextlib.contextmanager
+    def reader(self, from_time: datetime | None = None, to_time: datetime | None = None) -> Iterator[Cursor]:
+        """A cursor on which the relations exist for [from_time, to_time) (None: open; naive means UTC).
+
+        Temp views ``observations_raw``, ``spans_raw``, ``logs_raw``, ``metric_points_raw``, ``rejects_raw``,
+        ``resources``, ``peers``, ``activity``, ``instances`` and ``edges_1m``: a superset of the window's rows,
+        in one snapshot, until the block ends. Anything else made on the cursor in the block is rolled back.
+        """
+        cursor = self.database.cursor()
+        held = []
+        try:
+            with self.lock:
+                held = self._slices.retain()
+                segments = self._segments
+                # A DuckDB transaction looks at a database only from its first use of it.
+                cursor.execute("BEGIN TRANSACTION")
+                cursor.execute("SELECT 1 FROM hot.empty_activity, catalogue.about LIMIT 0")
+            open_views(cursor, self.settings, held, segments, from_time, to_time)
+            yield cursor
+        finally:
+            with contextlib.suppress(Exception):
+                cursor.execute("ROLLBACK")
+            cursor.close()
+            with self.lock:
+                self._slices.release(held)
+
+    @property
+    def database(self) -> Database:
+        if self.failure is not None:
+            raise StoreFailed(str(self.failure))
+        if self._database is None:
+            raise StoreFailed("the store is closed")
+        return self._database
+
+    def known_imports(self, digests: list[str]) -> set[str]:
+        """Those of ``digests`` (hex) whose import is loaded; imports are remembered for ever."""
+        return {digest for digest in digests if self._book.is_import_known(digest)}
+
+    def status(self) -> dict[str, Any]:
+        """Numbers of the store itself, for /metrics and /api/health."""
+        from store.status import describe
+
+        with self.lock:
+            return describe(
+                self.settings,
+                self._slices.all(),
+                self._segments,
+                list(self._files.values()),
+                self._counters,
+                loaded_at=self._loaded_at,
+                load_seconds=self._load_seconds,
+                failure=self.failure,
+            )
+
+
+__all__ = ["Store", "utc_now"]

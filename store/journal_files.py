@@ -1,0 +1,126 @@
+"""Journal files as a reader sees them: found, read frame by frame, and known to be finished or not.
+
+What must stay true: only whole frames are ever handed on, each once, in the file's order; a file
+counts as finished only if nobody held its lock *before* its last bytes were read (a writer locks
+its file before it gives it its name, so an unlocked file gets no more frames).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from store.frames import Batch, BrokenFrame, decode_frames, decode_header
+from store.physical import WIRE
+
+SUFFIX = ".journal"
+_FRAME_HEAD_BYTES = 16
+
+
+def list_journals(folder: Path) -> list[str]:
+    """Names of the journal files in ``folder``, oldest first as far as their names tell."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entry.name for entry in entries if entry.name.endswith(SUFFIX))
+    except FileNotFoundError:
+        return []
+
+
+@dataclass
+class JournalFile:
+    """One file being read. ``offset`` moves only when its reader says the frames are kept."""
+
+    path: Path
+    offset: int = 0
+    created_us: int = 0
+    finished: bool = False
+    """No frame will be added (nobody holds its lock)."""
+    exhausted: bool = False
+    """Finished, and every whole frame has been handed on."""
+    lost_bytes: int = 0
+    """Bytes of a torn tail, never acknowledged."""
+    _fd: int = field(default=-1, repr=False)
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    def read(self, max_bytes: int) -> tuple[list[Batch], int]:
+        """(whole frames after ``offset``, the offset after them); about ``max_bytes``, at least one frame.
+
+        Call ``advance`` with that offset once the frames are kept. Raises FileNotFoundError if it is gone.
+        """
+        if self._fd < 0:
+            self._fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        if not self.finished:
+            self.finished = self._is_unlocked()
+        size = os.fstat(self._fd).st_size
+        if size <= self.offset:
+            self.exhausted = self.finished
+            return [], self.offset
+        if self.offset == 0 and not self._read_header(size):
+            return [], 0
+        wanted = max(max_bytes, self._next_frame_bytes())
+        data = os.pread(self._fd, min(wanted, size - self.offset), self.offset)
+        batches, after, broken = _whole_frames(data)
+        if not batches and self.finished:
+            self.lost_bytes = size - self.offset
+            self.exhausted = True
+        elif broken and self.finished:
+            self.exhausted = False  # the next read finds nothing whole and says so
+        elif self.finished and self.offset + after == size:
+            self.exhausted = True
+        return batches, self.offset + after
+
+    def advance(self, offset: int) -> None:
+        self.offset = offset
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _read_header(self, size: int) -> bool:
+        try:
+            header, length = decode_header(os.pread(self._fd, min(size, 65536), 0))
+        except BrokenFrame:
+            if self.finished:
+                self.lost_bytes, self.exhausted = size, True
+            return False
+        created = header.get("created_us")
+        self.created_us = created if isinstance(created, int) else 0
+        self.offset = length
+        return True
+
+    def _next_frame_bytes(self) -> int:
+        head = os.pread(self._fd, _FRAME_HEAD_BYTES, self.offset)
+        if len(head) < _FRAME_HEAD_BYTES:
+            return _FRAME_HEAD_BYTES
+        return _FRAME_HEAD_BYTES + int.from_bytes(head[8:16], "little")
+
+    def _is_unlocked(self) -> bool:
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        fcntl.flock(self._fd, fcntl.LOCK_UN)
+        return True
+
+
+def _whole_frames(data: bytes) -> tuple[list[Batch], int, bool]:
+    batches: list[Batch] = []
+    end = 0
+    try:
+        for batch, after in decode_frames(data, 0, WIRE):
+            batches.append(batch)
+            end = after
+    except BrokenFrame:
+        return batches, end, True
+    return batches, end, False
+
+
+def remove_journal(path: Path) -> None:
+    """Unlink a journal file whose rows are sealed; it may be gone already."""
+    path.unlink(missing_ok=True)

@@ -1,0 +1,82 @@
+"""A reader's temp views over hot slices and segments, for one window of time.
+
+What must stay true: the views hold every row of the window (and may hold others), in the columns
+``store.physical`` names, maps as maps.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from store.catalogue import Segment
+from store.database import Cursor
+from store.hot import Slice, overlaps
+from store.physical import ROW_TABLES
+from store.relations import rows_sql, shown_sql
+from store.settings import StoreSettings
+from store.statements import literal
+
+_MARGIN = timedelta(minutes=2)
+"""Counts per minute are looked up a minute around the window (does a caller report at all?)."""
+
+
+def open_views(
+    cursor: Cursor,
+    settings: StoreSettings,
+    slices: list[Slice],
+    segments: list[Segment],
+    from_time: datetime | None,
+    to_time: datetime | None,
+) -> None:
+    """Create the temp views on ``cursor``, inside its transaction."""
+    start, end = naive_utc(from_time), naive_utc(to_time)
+    views = []
+    for table in ROW_TABLES:
+        hot = [
+            one.tables[table].relation
+            for one in slices
+            if table in one.tables and one.tables[table].overlaps(start, end)
+        ]
+        files = [
+            str(settings.data_dir / one.path)
+            for one in segments
+            if one.table == table and overlaps(one.earliest, one.latest, start, end)
+        ]
+        stored = rows_sql(table, hot, files, f"hot.empty_{table}")
+        views.append((f"{table}_raw", shown_sql(table, stored)))
+    views += [
+        ("resources", shown_sql("resources", "FROM hot.resources")),
+        ("peers", "FROM hot.peers"),
+        ("instances", "FROM hot.instances"),
+        ("activity", _activity_sql(slices, start, end)),
+        ("edges_1m", f"FROM catalogue.edges_1m{_minutes(start, end)}"),
+    ]
+    cursor.execute(";\n".join(f"CREATE TEMP VIEW {name} AS {text}" for name, text in views))
+
+
+def _activity_sql(slices: list[Slice], start: datetime | None, end: datetime | None) -> str:
+    parts = [f"FROM catalogue.activity{_minutes(start, end)}"]
+    parts += [f"FROM {one.relation('activity')}" for one in slices if "activity" in one.tables]
+    return " UNION ALL ".join(parts)
+
+
+def _minutes(start: datetime | None, end: datetime | None) -> str:
+    conditions = []
+    if start is not None:
+        conditions.append(f"minute >= TIMESTAMP {literal(_shifted(start, -_MARGIN))}")
+    if end is not None:
+        conditions.append(f"minute < TIMESTAMP {literal(_shifted(end, _MARGIN))}")
+    return f" WHERE {' AND '.join(conditions)}" if conditions else ""
+
+
+def _shifted(moment: datetime, by: timedelta) -> str:
+    try:
+        return (moment + by).isoformat(sep=" ")
+    except OverflowError:
+        return moment.isoformat(sep=" ")
+
+
+def naive_utc(moment: datetime | None) -> datetime | None:
+    if moment is None or moment.tzinfo is None:
+        return moment
+    return moment.astimezone(UTC).replace(tzinfo=None)

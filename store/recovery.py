@@ -1,0 +1,135 @@
+"""Opening a data folder after anything: leftovers removed, a damaged catalogue set aside and rebuilt.
+
+What must stay true: nothing that the journal or the segments hold is lost or doubled. A segment the
+catalogue does not list is deleted if its journal is still there (it will be sealed again), and
+adopted if not. What was set aside stays beside the catalogue, named ``.corrupt.SECONDS``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from store.catalogue import Segment, attach_catalogue, read_segments, record_segments, utc_now
+from store.database import CORRUPT, Cursor, Database, Error, one, transaction
+from store.relations import parquet_sql
+from store.segments import UNFINISHED
+from store.settings import StoreSettings
+from store.statements import sql
+
+log = logging.getLogger(__name__)
+
+# Peers, activity and rollups are counted again from the segments instead.
+_COPIES = ("identity_facts", "stints", "resources", "delivered", "import_digests")
+
+
+def open_catalogue(make: Callable[[], Database], settings: StoreSettings) -> tuple[Database, bool]:
+    """A database with the catalogue attached; (…, True) when a damaged one had to be set aside.
+
+    First the WAL alone goes (the last checkpoint and the segments hold the rest), then the whole file.
+    """
+    wal = settings.catalogue.with_name(settings.catalogue.name + ".wal")
+    for damaged in ([wal], [wal, settings.catalogue], []):
+        database = make()
+        try:
+            attach_catalogue(database, settings.catalogue)
+        except CORRUPT as error:
+            database.close()
+            if not damaged:
+                raise
+            log.error("the catalogue cannot be read (%s): setting it aside and rebuilding it", error)
+            for path in damaged:
+                _set_aside(path)
+        except BaseException:
+            database.close()
+            raise
+        else:
+            return database, damaged != [wal]
+    raise AssertionError("unreachable")
+
+
+def _set_aside(path: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        path.rename(path.with_name(f"{path.name}.corrupt.{time.time_ns()}"))
+
+
+def restore_from_published(database: Database, cursor: Cursor, published: Path) -> None:
+    """Fill a damaged catalogue from the copies in ``sidelight.duckdb``, where that is readable."""
+    if not published.exists():
+        return
+    try:
+        database.attach(published, "published", read_only=True)
+    except Error as error:
+        log.warning("%s is of no help to rebuild the catalogue: %s", published.name, error)
+        return
+    try:
+        for table in _COPIES:
+            with contextlib.suppress(Error), transaction(cursor):
+                cursor.execute(
+                    f"INSERT INTO catalogue.{table} (FROM published.{table} EXCEPT FROM catalogue.{table})"
+                )
+    finally:
+        database.detach("published")
+
+
+def reconcile_segments(
+    cursor: Cursor, settings: StoreSettings, journals: list[str], sealed: set[str]
+) -> None:
+    """Make the catalogue and the folder agree: adopt, delete and forget, in one transaction."""
+    for path in settings.segments.rglob(f"*{UNFINISHED}"):
+        path.unlink(missing_ok=True)
+    known = {segment.path: segment for segment in read_segments(cursor)}
+    waiting = set(journals) - sealed
+    adopted: list[Segment] = []
+    on_disk: set[str] = set()
+    for path in settings.segments.rglob("*.parquet"):
+        relative = str(path.relative_to(settings.data_dir))
+        on_disk.add(relative)
+        if relative in known:
+            continue
+        journal = path.stem + ".journal"
+        if journal in waiting:
+            path.unlink()
+            continue
+        with contextlib.suppress(Error):
+            adopted.append(_describe(cursor, settings, path, journal))
+    missing = [path for path in known if path not in on_disk]
+    if missing:
+        log.error("%d segment files are gone from the disk, the first: %s", len(missing), missing[0])
+    if not adopted and not missing:
+        return
+    with transaction(cursor):
+        for lost in missing:
+            cursor.execute("DELETE FROM catalogue.segments WHERE path = ?", [lost])
+        record_segments(cursor, adopted, utc_now())
+        for segment in adopted:
+            _count_again(cursor, settings, segment)
+
+
+def _describe(cursor: Cursor, settings: StoreSettings, path: Path, journal: str) -> Segment:
+    relation = parquet_sql([str(path)])
+    rows, earliest, latest = one(cursor.execute(f'SELECT count(*), min("time"), max("time") FROM {relation}'))
+    relative = path.relative_to(settings.data_dir)
+    return Segment(relative.parts[1], str(relative), journal, rows, path.stat().st_size, earliest, latest)
+
+
+def _count_again(cursor: Cursor, settings: StoreSettings, segment: Segment) -> None:
+    """Peers, activity and rollup of an adopted segment, from its rows (their peer_key stands in them)."""
+    keyed = {"observations": "load/observation_peers", "spans": "load/span_peers"}.get(segment.table)
+    if keyed is None:
+        return
+    stored = parquet_sql([str(settings.data_dir / segment.path)])
+    rows = f"(SELECT * EXCLUDE (peer_key) FROM {stored})"
+    counts = sql("load/peer_counts", keyed=sql(keyed, rows=rows))
+    parts = sql("load/peer_parts", inputs=f"(SELECT DISTINCT ON (peer_key) * FROM ({counts}))")
+    cursor.execute(sql("load/new_peers", peers="catalogue.peers", parts=parts))
+    cursor.execute(
+        'INSERT INTO catalogue.activity SELECT minute, peer_key, "rows" FROM '
+        f'(SELECT date_trunc(\'minute\', "time") AS minute, peer_key, count(*) AS "rows" FROM {stored} '
+        "WHERE peer_key IS NOT NULL GROUP BY ALL)"
+    )
+    rollup_rows = stored if segment.table == "observations" else sql("seal/span_rows", rows=stored)
+    cursor.execute(sql("seal/edges_1m", rows=rollup_rows))

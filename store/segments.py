@@ -1,0 +1,68 @@
+"""Segments: immutable Parquet files of sealed rows.
+
+What must stay true: a file under its final name is whole and durable (written under another name,
+fsynced, renamed, folder fsynced); writing the same segment again replaces it by the same rows.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from store.catalogue import Segment
+from store.database import Cursor
+from store.hot import HotTable
+from store.statements import literal, sql
+
+UNFINISHED = ".unfinished"
+
+
+def segment_path(table: str, journal: str, created_us: int) -> Path:
+    """Where a journal's segment of ``table`` lies, relative to the data folder: by arrival time."""
+    arrived = datetime.fromtimestamp(created_us / 1e6, UTC)
+    stem = journal.removesuffix(".journal")
+    return Path("segments", table, f"date={arrived:%Y-%m-%d}", f"hour={arrived:%H}", f"{stem}.parquet")
+
+
+def write_segment(
+    cursor: Cursor,
+    data_dir: Path,
+    table: str,
+    rows: HotTable,
+    journal: str,
+    created_us: int,
+    step: Callable[[str], None],
+) -> Segment:
+    """Write one hot table as a segment; durable when this returns."""
+    relative = segment_path(table, journal, created_us)
+    final = data_dir / relative
+    make_durable_folder(final.parent, data_dir)
+    unfinished = final.with_name(final.name + UNFINISHED)
+    cursor.execute(sql("seal/segment", rows=rows.relation, path=literal(str(unfinished))))
+    sync(unfinished)
+    step("segment_written")
+    os.rename(unfinished, final)
+    sync(final.parent)
+    step("segment_renamed")
+    return Segment(table, str(relative), journal, rows.rows, final.stat().st_size, rows.earliest, rows.latest)
+
+
+def make_durable_folder(folder: Path, root: Path) -> None:
+    """Create ``folder`` below ``root``, each new name fsynced in its parent."""
+    if folder.is_dir():
+        return
+    if folder != root:
+        make_durable_folder(folder.parent, root)
+    folder.mkdir(exist_ok=True)
+    sync(folder.parent)
+
+
+def sync(path: Path) -> None:
+    """fsync a file or a folder."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

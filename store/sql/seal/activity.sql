@@ -1,0 +1,3 @@
+-- Rows per minute and peer of the sealed journal.
+insert into catalogue.activity
+select minute, peer_key, sum("rows")::bigint from {{activity}} group by all

@@ -1,0 +1,17 @@
+-- The rollup of the rows of one seal: per minute, peer and kind of answer.
+insert into catalogue.edges_1m
+select
+    date_trunc('minute', "time"), peer_key, status_code, grpc_status, response_flags,
+    case
+        when response_code_details is null then null
+        when response_code_details in ('via_upstream', 'downstream_remote_disconnect') then response_code_details
+        when contains(response_code_details, 'after_response_started') then 'after_response_started'
+        when starts_with(response_code_details, 'rbac_access_denied') then 'rbac_access_denied'
+        else 'other'
+    end as details_class,
+    count(*), sum(duration_us), histogram(floor(ln(greatest(duration_us, 1)) / ln(1.02))::integer),
+    sum(request_bytes), sum(response_bytes), sum(attempts), count(attempts),
+    count(*) filter (tls = 'mutual'), count(tls)
+from {{rows}}
+where peer_key is not null
+group by all

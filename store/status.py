@@ -1,0 +1,58 @@
+"""The store's own numbers: what is loaded, sealed, waiting, and how far behind."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from store.catalogue import Segment
+from store.hot import Slice
+from store.journal_files import JournalFile
+from store.physical import ROW_TABLES
+from store.settings import StoreSettings
+
+
+def describe(
+    settings: StoreSettings,
+    slices: list[Slice],
+    segments: list[Segment],
+    files: list[JournalFile],
+    counters: dict[str, int],
+    *,
+    loaded_at: float,
+    load_seconds: float,
+    failure: BaseException | None,
+) -> dict[str, Any]:
+    """JSON-ready. ``lag_s``: since the loader last looked at everything; null before it did."""
+    rows = {
+        table: {
+            "hot": sum(one.tables[table].rows for one in slices if table in one.tables),
+            "sealed": sum(one.rows for one in segments if one.table == table),
+        }
+        for table in ROW_TABLES
+    }
+    waiting = 0
+    journal_bytes = 0
+    for path in settings.journal.glob("*.journal"):
+        try:
+            journal_bytes += path.stat().st_size
+        except FileNotFoundError:
+            continue
+    for file in files:
+        try:
+            waiting += max(0, file.path.stat().st_size - file.offset)
+        except FileNotFoundError:
+            continue
+    return {
+        "healthy": failure is None,
+        "failure": str(failure) if failure else None,
+        "rows": rows,
+        "segments": len(segments),
+        "segment_bytes": sum(one.bytes for one in segments),
+        "journal_files": len(files),
+        "journal_bytes": journal_bytes,
+        "journal_bytes_waiting": waiting,
+        "lag_s": round(time.time() - loaded_at, 3) if loaded_at else None,
+        "load_seconds": round(load_seconds, 3),
+        **counters,
+    }
