@@ -51,7 +51,7 @@ class Collector:
         if decoders is None or split_identifier is None:
             from collector import decoders as real  # heavy imports, not needed by tests of the servers
 
-            decoders, split_identifier = real.DECODERS, real.identifier_of
+            decoders, split_identifier = real.DECODERS, real.split_identifier
         self.settings = settings
         self.metrics = Metrics(settings.name)
         self.journal = JournalWriter(
