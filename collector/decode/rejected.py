@@ -56,7 +56,7 @@ class RejectLog:
     def _message(self, export: int, count: int) -> str:
         shown = [f"{row[1]}: {row[2]}" for row in self._rows if row[0] == export][:_IN_MESSAGE]
         more = f"; and {count - len(shown)} more" if count > len(shown) else ""
-        return f"{count} {self._records} rejected: " + "; ".join(shown) + more
+        return f"rejected {count} of the {self._records}: " + "; ".join(shown) + more
 
 
 def sample_of(raw: bytes) -> str:
