@@ -1,0 +1,110 @@
+-- Everything the graph and the time series count, in one pass per question and as few groups as possible.
+--   fact 'count'    per edge, view, leg, signal, called service and kind of answer: sums
+--        'latency'  per edge, view and leg: exact percentiles (quantile_cont)
+--        'node'     per called node: exact percentiles over the client-view rows into it
+-- `bucket` counts steps of `step_us` since `from_time` (one step as long as the window: always 0).
+-- `only_no` keeps the edges with that number, or those into the node with that number; null keeps all.
+-- Rows are counted by (peer_key, minute, kind of answer) *before* they meet the lanes: integers and short
+-- strings in the hot pass, names only in the small result. Upgrades (101) are sessions: no latency.
+create or replace macro edge_facts(from_time, to_time, grain, step_us, only_no) as table
+with every_lane as materialized (
+    from lanes(from_time, to_time, grain)
+),
+lane as materialized (
+    from every_lane where only_no is null or edge_no = only_no or target_no = only_no
+),
+seen as not materialized (
+    select
+        peer_key as lane_key, epoch_us(time) // 60000000 as minute_no,
+        (epoch_us(time) - epoch_us(from_time::timestamp)) // step_us as bucket,
+        status_code, grpc_status, response_flags, tls,
+        -- Only a TCP denial is told by its details alone.
+        case when status_code is null then response_code_details end as details,
+        duration_us, attempts, request_bytes, response_bytes
+    from observations_raw
+    where time >= from_time::timestamp and time < to_time::timestamp
+    union all
+    select
+        peer_key, epoch_us(time) // 60000000, (epoch_us(time) - epoch_us(from_time::timestamp)) // step_us,
+        status_code, grpc_status, response_flags, null, null, duration_ns // 1000, null, request_bytes, response_bytes
+    from spans_raw
+    where time >= from_time::timestamp and time < to_time::timestamp
+      and peer_key in (select lane_key from every_lane where signal = 'span')
+),
+-- Invariant 5c. Inbound rows that do not show their direct caller are matched to the caller's own row by
+-- request id and the address the caller sent to; what no caller's row claims stays `unknown`'s.
+loose as materialized (
+    select row_number() over () as row_no, *
+    from observations_raw
+    where time >= from_time::timestamp and time < to_time::timestamp
+      and peer_key in (select lane_key from every_lane where unlinked)
+),
+link as (
+    select
+        loose.row_no,
+        arg_min(calls.peer_key, abs(epoch_us(calls.time) - epoch_us(loose.time))) as caller_key,
+        arg_min(epoch_us(calls.time) // 60000000, abs(epoch_us(calls.time) - epoch_us(loose.time))) as caller_minute_no
+    from loose
+    join observations_raw as calls
+        on calls.request_id = loose.request_id and calls.upstream_address = loose.downstream_local_address
+    where calls.time >= from_time::timestamp - interval 1 minute and calls.time < to_time::timestamp + interval 1 minute
+      and calls.peer_key in (select lane_key from every_lane where leg = 'out' and not linked)
+    group by loose.row_no
+),
+found as materialized (
+    select
+        coalesce(link.caller_key, loose.peer_key) as lane_key,
+        coalesce(link.caller_minute_no, epoch_us(loose.time) // 60000000) as minute_no,
+        link.row_no is not null as linked,
+        (epoch_us(loose.time) - epoch_us(from_time::timestamp)) // step_us as bucket,
+        status_code, grpc_status, response_flags, tls,
+        case when status_code is null then response_code_details end as details,
+        duration_us, attempts, request_bytes, response_bytes
+    from loose left join link using (row_no)
+),
+plain_lane as materialized (
+    select * from lane where not unlinked and not linked
+),
+counted as (
+    select
+        lane_key, minute_no, bucket, status_code, grpc_status, response_flags, tls, details,
+        count(*) as requests, sum(duration_us) as duration_us, count(duration_us) as timed,
+        sum(attempts) as attempts, count(attempts) as attempts_known,
+        sum(request_bytes) as request_bytes, sum(response_bytes) as response_bytes
+    from seen
+    group by all
+),
+timed as not materialized (
+    select bucket, edge_no, target_no, view, leg, duration_us
+    from seen join plain_lane using (lane_key, minute_no)
+    where duration_us is not null and status_code is distinct from 101
+    union all
+    select bucket, edge_no, target_no, view, leg, duration_us
+    from found join lane using (lane_key, minute_no, linked)
+    where duration_us is not null and status_code is distinct from 101
+),
+tallied as (
+    select * exclude (lane_key, minute_no, linked, unlinked)
+    from counted join plain_lane using (lane_key, minute_no)
+    union all by name
+    select
+        * exclude (lane_key, minute_no, linked, unlinked, duration_us, attempts),
+        1 as requests, duration_us, (duration_us is not null)::bigint as timed,
+        attempts, (attempts is not null)::bigint as attempts_known
+    from found join lane using (lane_key, minute_no, linked)
+)
+select
+    'count' as fact, bucket, edge_no, source_no, target_no, protocol, view, leg, signal, share_service,
+    status_code, grpc_status, response_flags, details, tls,
+    sum(requests)::bigint as requests, sum(duration_us)::bigint as duration_us, sum(timed)::bigint as timed,
+    sum(attempts)::bigint as attempts, sum(attempts_known)::bigint as attempts_known,
+    sum(request_bytes)::bigint as request_bytes, sum(response_bytes)::bigint as response_bytes,
+    null::double[] as quantiles_us
+from tallied
+group by all
+union all by name
+select
+    case grouping(edge_no) when 0 then 'latency' else 'node' end as fact, bucket, edge_no, target_no, view, leg,
+    quantile_cont(duration_us, [0.5, 0.9, 0.95, 0.99])::double[] as quantiles_us
+from timed
+group by grouping sets ((bucket, edge_no, target_no, view, leg), (bucket, target_no, view));

@@ -1,0 +1,30 @@
+-- The legs, with the edge each belongs to at a grain ('version' | 'workload' | 'app' | 'service' |
+-- 'instance'): what rows are joined with, by (lane_key, minute_no, linked).
+-- Numbers are ids: the first 16 hexadecimal digits of the md5 behind an id, read as a little-endian number.
+-- `linked` lanes are for inbound rows that were matched to the caller's own row (see `edge_facts`): they
+-- are looked up by the caller's key and are the server's view of the caller's edge.
+create or replace macro lanes(from_time, to_time, grain) as table
+with numbered as materialized (
+    select end_no, id, md5_number_upper(parts) as node_no
+    from (select end_no, node_parts(node_at(node, grain)) as parts, left(md5(parts), 16) as id from ends())
+),
+leg as materialized (
+    select * from legs(from_time, to_time)
+),
+edge as (
+    select
+        source, target, protocol, caller.node_no as source_no, callee.node_no as target_no,
+        md5_number_upper(concat_ws('|', caller.id, callee.id, protocol)) as edge_no
+    from (select distinct source, target, protocol from leg)
+    join numbered as caller on caller.end_no = source
+    join numbered as callee on callee.end_no = target
+)
+select
+    peer_key as lane_key, epoch_us(minute) // 60000000 as minute_no, linked, leg.leg, view, signal, protocol,
+    source_no, target_no, edge_no, share_service, unlinked
+from (
+    select *, false as linked from leg
+    union all
+    select * replace ('in' as leg, 'server' as view), true as linked from leg where leg = 'out'
+) as leg
+join edge using (source, target, protocol);

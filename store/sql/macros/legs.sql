@@ -1,0 +1,107 @@
+-- What each reported tuple means in each minute: its *legs*. One row per (peer_key, minute, leg, view):
+--   leg   'out'  the reporter called somebody   (source, gateway, waypoint)
+--         'in'   somebody called the reporter   (destination, gateway, waypoint)
+--   view  'client' what callers got (each request once) | 'server' what each instance received
+--   source, target   numbers of the two ends, named by the macro `ends`
+--   share_service    the service that was called
+--   unlinked         an inbound leg whose direct caller the line did not show (see `lane_rows`)
+-- Only the small tables are read here, and only numbers are carried: rows are joined to this later.
+-- The window is widened by a minute on either side, because whether a caller reports is looked up there.
+create or replace macro legs(from_time, to_time) as table
+with heard as materialized (
+    select peer_key, minute, minute + interval '59.999999 seconds' as moment
+    from activity
+    where minute >= date_trunc('minute', from_time::timestamp) - interval 1 minute
+      and minute < to_time::timestamp + interval 1 minute
+    group by all
+    having sum("rows") > 0
+),
+told as materialized (
+    select
+        heard.peer_key, heard.minute, peers.signal, signal_rank(peers.signal) as rank, peers.reporter,
+        peers.protocol, peers.service_host, peers.subset, peers.destination_ip, peers.source_ip,
+        coalesce(
+            here.proxy, proxy_name(peers.reporter, peers.emitter, peers.source_ip, peers.destination_ip)
+        ) as proxy,
+        coalesce(caller.proxy, '@' || peers.source_ip) as caller,
+        callee.proxy as callee,
+        coalesce(here.service, peers.service_host) as own_service,
+        coalesce(here.who, hash(
+            'emitter', proxy_name(peers.reporter, peers.emitter, peers.source_ip, peers.destination_ip)
+        )) as here_end,
+        coalesce(caller.who, hash('unknown')) as caller_end,
+        callee.who as callee_end
+    from heard
+    join peers using (peer_key)
+    left join proxy_history() as here
+        on here.emitter = proxy_name(peers.reporter, peers.emitter, peers.source_ip, peers.destination_ip)
+        and heard.moment >= here.since and heard.moment < here.until
+    left join address_history() as caller
+        on caller.address = peers.source_ip and heard.moment >= caller.since and heard.moment < caller.until
+    left join address_history() as callee
+        on callee.address = peers.destination_ip and heard.moment >= callee.since and heard.moment < callee.until
+),
+-- Invariant 5a: of each proxy and minute only the most complete signal counts.
+best as (
+    select proxy, minute, min(rank) as rank from told where proxy is not null group by all
+),
+counted as materialized (
+    select told.* from told left join best using (proxy, minute)
+    where told.proxy is null or told.rank = best.rank
+),
+-- Invariant 5b: did the calling instance speak for itself, in this minute or the next to it?
+spoke as (
+    select proxy, minute + to_minutes(step) as minute, min(rank) as rank
+    from counted, (values (-1), (0), (1)) as nearby(step)
+    where reporter <> 'destination' and proxy is not null
+    group by all
+),
+-- Which callers a callee reports by better than spans, by the callee itself and by its service.
+heard_better as (
+    select distinct caller as proxy, minute + to_minutes(step) as minute, unnest([proxy, own_service]) as callee
+    from counted, (values (-1), (0), (1)) as nearby(step)
+    where reporter <> 'source' and rank < 5 and caller is not null
+),
+spans_out as (
+    -- Outbound spans, without those whose callee reports this caller by something better.
+    select spans.*
+    from counted as spans
+    left join heard_better as by_callee
+        on by_callee.proxy = spans.proxy and by_callee.minute = spans.minute and by_callee.callee = spans.callee
+    left join heard_better as by_service
+        on by_service.proxy = spans.proxy and by_service.minute = spans.minute
+        and by_service.callee = spans.service_host
+    where spans.reporter <> 'destination' and spans.rank = 5
+      and by_callee.proxy is null and by_service.proxy is null
+),
+outbound as (
+    select * from counted where reporter <> 'destination' and rank < 5
+    union all
+    select * from spans_out
+),
+inbound as (
+    select counted.*, spoke.proxy is not null as covered
+    from counted
+    left join spoke
+        on spoke.proxy = counted.caller and spoke.minute = counted.minute and spoke.rank <= counted.rank
+    where reporter <> 'source'
+)
+select
+    peer_key, minute, 'out' as leg, 'client' as view, signal, protocol, here_end as source,
+    case
+        when callee_end is not null then callee_end
+        -- An answer (for a span the subset stands only where one came) from an unknown address.
+        when (destination_ip is not null or signal = 'span') and subset is not null and service_host is not null
+            then hash('subset', service_host, subset)
+        when destination_ip is not null and host_namespace(service_host) is null
+            then hash('external', coalesce(service_host, destination_ip))
+        when service_host is not null then hash('service', service_host)
+        else hash('unknown')
+    end as target,
+    service_host as share_service, false as unlinked
+from outbound
+union all
+select
+    peer_key, minute, 'in', unnest(case when covered then ['server'] else ['server', 'client'] end), signal, protocol,
+    caller_end, here_end, own_service, source_ip is null and signal <> 'span'
+from inbound;
