@@ -23,6 +23,12 @@
     },
   });
 
+  // The graph's own Escape leaves fields alone; the panel's switches are fields, and Escape closes it there too.
+  document.addEventListener("keydown", (event) => {
+    const inside = event.key === "Escape" && event.target.closest && event.target.closest("#panel");
+    if (inside && sidelight.pick) sidelight.pick(null);
+  });
+
   document.addEventListener("click", (event) => {
     const line = event.target.closest && event.target.closest("[data-pick-edge]");
     if (line && sidelight.pick) sidelight.pick({ kind: "edge", id: line.dataset.pickEdge });

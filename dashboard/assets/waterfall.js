@@ -138,8 +138,13 @@
 
     resize() {
       if (!this.model || !this.root.clientWidth) return; // hidden: the observer calls again
-      const top = this.stage.getBoundingClientRect().top + window.scrollY;
-      this.stage.style.height = Math.max(320, window.innerHeight - top - 52) + "px";
+      // As high as the page has room for, but not higher than the trace needs (or the detail beside it).
+      const page = this.root.closest(".page") || document.documentElement;
+      const top = this.stage.getBoundingClientRect().top - page.getBoundingClientRect().top + page.scrollTop;
+      const room = (page === document.documentElement ? window.innerHeight : page.clientHeight) - top - 52;
+      const { ROW, AXIS, OVERVIEW } = sidelight.waterfallPaint;
+      const need = Math.max(560, OVERVIEW + AXIS + (this.model.spans.length + 1) * ROW);
+      this.stage.style.height = Math.max(320, Math.min(room, need)) + "px";
       this.width = this.scroller.clientWidth;
       this.nameWidth = Math.round(Math.min(Math.max(180, this.nameWidth), Math.max(180, this.width * 0.6)));
       this.split.style.left = this.nameWidth - 3 + "px";

@@ -29,7 +29,12 @@ GRID = "rgba(128,140,160,0.22)"
 FONT = "system-ui, -apple-system, 'Segoe UI', 'Noto Sans', 'DejaVu Sans', sans-serif"
 
 # What dcc.Graph gets as `config` with these figures: no toolbar, follows its box.
-GRAPH_CONFIG = {"displayModeBar": False, "responsive": True, "displaylogo": False, "doubleClick": "reset"}
+GRAPH_CONFIG: Any = {
+    "displayModeBar": False,
+    "responsive": True,
+    "displaylogo": False,
+    "doubleClick": "reset",
+}
 
 
 def calm_figure(traces: Sequence[Any], *, height_px: int, keep: str | None = None) -> go.Figure:

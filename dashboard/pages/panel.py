@@ -30,13 +30,14 @@ BODY, REQUESTS, TROUBLE = "panel-body", "panel-requests", "panel-trouble"
 CHARTS = ("panel-rate", "panel-success", "panel-latency")
 SIDE, OUTCOME = "panel-side", "panel-outcome"
 LATEST = 20
+_CLOSES: Any = {"aria-label": "close the panel"}  # Dash types no aria attribute
 
 
 def layout(state: ViewState) -> list[Any]:
     """The skeleton; `ids.PANEL` holds it."""
     close = html.Button(
         "×", id=ids.PANEL_CLOSE, className="panel-close", title="close (Esc)", type="button", n_clicks=0,
-        **{"aria-label": "close the panel"},
+        **_CLOSES,
     )  # fmt: skip
     charts = [
         html.Section(
