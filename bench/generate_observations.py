@@ -49,7 +49,9 @@ def make_pods(workloads: int) -> list[Pod]:
         version = "v2" if second_version else "v1"
         for replica in range(2):
             address = f"10.1.{number}.{replica + 1}"
-            pods.append(Pod(f"{name}-{version}", f"{name}.shop.svc.cluster.local", version, address, number == 0))
+            pods.append(
+                Pod(f"{name}-{version}", f"{name}.shop.svc.cluster.local", version, address, number == 0)
+            )
     return pods
 
 
@@ -129,7 +131,9 @@ def _peer_keys(callers: np.ndarray, callees: np.ndarray, answered: np.ndarray, o
 
 def _trace_ids(ids: np.ndarray) -> pa.Array:
     raw = np.ascontiguousarray(ids).view("V16").reshape(-1)
-    storage = pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), len(raw), [None, pa.py_buffer(raw.tobytes())])
+    storage = pa.FixedSizeBinaryArray.from_buffers(
+        pa.binary(16), len(raw), [None, pa.py_buffer(raw.tobytes())]
+    )
     return pa.ExtensionArray.from_storage(pa.uuid(), storage)
 
 
@@ -169,7 +173,9 @@ def peers_table(pods: list[Pod], pairs: list[tuple[int, int]]) -> pa.Table:
                         "subset": there.version if answered else None,
                         "protocol": "grpc" if grpc else "http",
                         "source_principal": None,
-                        "upstream_cluster": f"outbound|9080||{there.service}" if outbound else "inbound|9080||",
+                        "upstream_cluster": f"outbound|9080||{there.service}"
+                        if outbound
+                        else "inbound|9080||",
                     }
                 )
     schema = pa.schema([("peer_key", pa.uint64()), *[(name, pa.string()) for name in list(rows[0])[1:]]])
@@ -203,10 +209,23 @@ def instances_table(pods: list[Pod]) -> pa.Table:
         schema=pa.schema(
             [
                 (name, pa.timestamp("us") if name.startswith("valid") else pa.string())
-                for name in (
-                    "address emitter valid_from valid_to cluster namespace pod workload app version service"
-                    " service_account zone node_type evidence"
-                ).split()
+                for name in [
+                    "address",
+                    "emitter",
+                    "valid_from",
+                    "valid_to",
+                    "cluster",
+                    "namespace",
+                    "pod",
+                    "workload",
+                    "app",
+                    "version",
+                    "service",
+                    "service_account",
+                    "zone",
+                    "node_type",
+                    "evidence",
+                ]
             ]
         ),
     )

@@ -1,9 +1,11 @@
 -- Everything the graph and the time series count, in one pass per question and as few groups as possible.
 --   fact 'count'    per edge, view, leg, signal, called service and kind of answer: sums
 --        'latency'  per edge, view and leg: exact percentiles (quantile_cont)
---        'node'     per called node: exact percentiles over the client-view rows into it
+--        'node'     per called node and view: exact percentiles over the rows into it (with `only_no`: over all
+--                   that it kept)
 -- `bucket` counts steps of `step_us` since `from_time` (one step as long as the window: always 0).
--- `only_no` keeps the edges with that number, or those into the node with that number; null keeps all.
+-- `only_no` keeps the edge with that number, or the edges into the node with that number (out of it, where
+-- nobody calls it); null keeps all.
 -- Rows are counted by (peer_key, minute, kind of answer) *before* they meet the lanes: integers and short
 -- strings in the hot pass, names only in the small result. Upgrades (101) are sessions: no latency.
 create or replace macro edge_facts(from_time, to_time, grain, step_us, only_no) as table
@@ -11,7 +13,9 @@ with every_lane as materialized (
     from lanes(from_time, to_time, grain)
 ),
 lane as materialized (
-    from every_lane where only_no is null or edge_no = only_no or target_no = only_no
+    from every_lane
+    where only_no is null or edge_no = only_no or target_no = only_no
+       or (source_no = only_no and only_no not in (select target_no from every_lane))
 ),
 seen as not materialized (
     select
@@ -75,20 +79,20 @@ counted as (
     group by all
 ),
 timed as not materialized (
-    select bucket, edge_no, target_no, view, leg, duration_us
+    select bucket, edge_no, coalesce(only_no, target_no) as called_no, view, leg, duration_us
     from seen join plain_lane using (lane_key, minute_no)
     where duration_us is not null and status_code is distinct from 101
     union all
-    select bucket, edge_no, target_no, view, leg, duration_us
+    select bucket, edge_no, coalesce(only_no, target_no) as called_no, view, leg, duration_us
     from found join lane using (lane_key, minute_no, linked)
     where duration_us is not null and status_code is distinct from 101
 ),
 tallied as (
-    select * exclude (lane_key, minute_no, linked, unlinked)
+    select * exclude (lane_key, minute_no, linked, unlinked, source_end, target_end)
     from counted join plain_lane using (lane_key, minute_no)
     union all by name
     select
-        * exclude (lane_key, minute_no, linked, unlinked, duration_us, attempts),
+        * exclude (lane_key, minute_no, linked, unlinked, source_end, target_end, duration_us, attempts),
         1 as requests, duration_us, (duration_us is not null)::bigint as timed,
         attempts, (attempts is not null)::bigint as attempts_known
     from found join lane using (lane_key, minute_no, linked)
@@ -104,7 +108,7 @@ from tallied
 group by all
 union all by name
 select
-    case grouping(edge_no) when 0 then 'latency' else 'node' end as fact, bucket, edge_no, target_no, view, leg,
-    quantile_cont(duration_us, [0.5, 0.9, 0.95, 0.99])::double[] as quantiles_us
+    case grouping(edge_no) when 0 then 'latency' else 'node' end as fact, bucket, edge_no, called_no as target_no, view,
+    leg, quantile_cont(duration_us, [0.5, 0.9, 0.95, 0.99])::double[] as quantiles_us
 from timed
-group by grouping sets ((bucket, edge_no, target_no, view, leg), (bucket, target_no, view));
+group by grouping sets ((bucket, edge_no, called_no, view, leg), (bucket, called_no, view));

@@ -2,7 +2,7 @@
 create or replace macro ends() as table
 select distinct on (who) who as end_no, make_node(
     case when node_type in ('router', 'waypoint') then 'gateway' else 'workload' end,
-    cluster, namespace, coalesce(workload, app, service, pod, proxy), app, version, service, coalesce(pod, proxy)
+    cluster, namespace, coalesce(workload, app, pod_workload(pod), service, proxy), app, version, service, coalesce(pod, proxy)
 ) as node
 from proxy_history()
 union all

@@ -21,7 +21,7 @@ edge as (
 )
 select
     peer_key as lane_key, epoch_us(minute) // 60000000 as minute_no, linked, leg.leg, view, signal, protocol,
-    source_no, target_no, edge_no, share_service, unlinked
+    source_no, target_no, edge_no, source as source_end, target as target_end, share_service, unlinked
 from (
     select *, false as linked from leg
     union all

@@ -1,0 +1,260 @@
+"""Facts → graph → JSON (`GET /api/graph`): who called whom, how often, how well, how fast.
+
+A pipeline: `ask_facts` (SQL) → `build_graph` (adds up) → `graph_json` (decorates and sorts). What must
+stay true: ids are a pure function of identity and the order is stable, so refreshes differ only where
+the traffic did; TCP connections are no requests of a node; what cannot be known is null.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from store.asking import ask_rows
+from store.graph_health import Traffic, health_of
+from store.node_ids import id_of, number_of
+from store.query_types import GraphQuery, Window
+from store.tally import Fact, Tally, quantiles_ms
+
+Json = dict[str, Any]
+
+_VERSIONED = ("workload", "app", "instance", "gateway", "external")
+_LOGS = ("als", "otlp_log", "file")
+
+
+@dataclass
+class Edge:
+    """One edge: both views, and what its parts say about it."""
+
+    source: int
+    target: int
+    protocol: str
+    client: Tally = field(default_factory=Tally)
+    server: Tally = field(default_factory=Tally)
+    services: dict[str, int] = field(default_factory=dict)
+    tls: dict[str, int] = field(default_factory=dict)
+    quantiles: dict[tuple[str, str], list[float]] = field(default_factory=dict)
+
+
+@dataclass
+class Node:
+    """One node: the sums over its HTTP and gRPC edges, client view."""
+
+    names: Json
+    into: Tally = field(default_factory=Tally)
+    out: Tally = field(default_factory=Tally)
+    traffic_in: Traffic = field(default_factory=Traffic)
+    traffic_out: Traffic = field(default_factory=Traffic)
+    quantiles: list[float] | None = None
+    services: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass
+class Graph:
+    """Edges by number, nodes by number; numbers are ids (`store.node_ids`)."""
+
+    edges: dict[int, Edge] = field(default_factory=dict)
+    nodes: dict[int, Node] = field(default_factory=dict)
+
+
+def answer_graph(cursor: Any, query: GraphQuery) -> Json:
+    """The JSON of `/api/graph`, asked over a cursor whose relations hold the window."""
+    facts = ask_facts(cursor, query.window, query.type, query.window.microseconds, query.success)
+    numbers = {fact[end] for fact in facts if fact["fact"] == "count" for end in ("source_no", "target_no")}
+    return graph_json(build_graph(facts, ask_nodes(cursor, query.type, numbers)), query)
+
+
+def ask_facts(
+    cursor: Any, window: Window, grain: str, step_us: int, success: str, only: int | None = None
+) -> list[Fact]:
+    """Rows of `edge_facts` with `outcome`, as mappings."""
+    values = {
+        "from_time": window.from_time,
+        "to_time": window.to_time,
+        "grain": grain,
+        "step_us": max(step_us, 1),
+        "only_no": only,
+        "success": success,
+    }
+    return list(ask_rows(cursor, "graph_facts", values))
+
+
+def ask_nodes(cursor: Any, grain: str, numbers: Iterable[int]) -> dict[int, Json]:
+    """Names of the nodes: number → id, kind, cluster, namespace, workload, app, version, service, instance."""
+    wanted = sorted(numbers)
+    if not wanted:
+        return {}
+    return {
+        number_of(row["id"]): row for row in ask_rows(cursor, "nodes", {"grain": grain, "numbers": wanted})
+    }
+
+
+def build_graph(facts: Iterable[Fact], names: dict[int, Json]) -> Graph:
+    """Add the facts up."""
+    graph = Graph(nodes={number: Node(row) for number, row in names.items()})
+    latencies: list[Fact] = []
+    for fact in facts:
+        if fact["fact"] == "count":
+            _add_count(graph, fact)
+        else:
+            latencies.append(fact)
+    for fact in latencies:
+        if fact["fact"] == "latency" and fact["edge_no"] in graph.edges:
+            graph.edges[fact["edge_no"]].quantiles[fact["view"], fact["leg"]] = fact["quantiles_us"]
+        elif fact["fact"] == "node" and fact["view"] == "client" and fact["target_no"] in graph.nodes:
+            graph.nodes[fact["target_no"]].quantiles = fact["quantiles_us"]
+    return graph
+
+
+def _add_count(graph: Graph, fact: Fact) -> None:
+    edge = graph.edges.get(fact["edge_no"])
+    if edge is None:
+        edge = graph.edges[fact["edge_no"]] = Edge(fact["source_no"], fact["target_no"], fact["protocol"])
+    requests = fact["requests"]
+    # Only the called side's listener knows how the hop was secured; an outbound row tells the hop before.
+    if fact["leg"] == "in" and fact["view"] == "server" and fact["tls"] is not None:
+        edge.tls[fact["tls"]] = edge.tls.get(fact["tls"], 0) + requests
+    if fact["view"] == "server":
+        edge.server.add(fact)
+        return
+    edge.client.add(fact)
+    caller, callee = graph.nodes[edge.source], graph.nodes[edge.target]
+    if fact["share_service"] is not None:
+        edge.services[fact["share_service"]] = edge.services.get(fact["share_service"], 0) + requests
+        callee.services[fact["share_service"]] = callee.services.get(fact["share_service"], 0) + requests
+    kind = (edge.protocol, fact["status_code"], fact["grpc_status"], fact["outcome"], requests)
+    caller.traffic_out.add(*kind)
+    callee.traffic_in.add(*kind)
+    if edge.protocol != "tcp":
+        caller.out.add(fact)
+        callee.into.add(fact)
+
+
+def graph_json(graph: Graph, query: GraphQuery) -> Json:
+    """The graph as design.md §4 gives it, cut to the asked namespaces, in a stable order."""
+    shares = _shares(graph)
+    kept = {
+        number: edge for number, edge in graph.edges.items() if _in_namespaces(graph, edge, query.namespaces)
+    }
+    touched = {end for edge in kept.values() for end in (edge.source, edge.target)}
+    order = sorted(touched, key=lambda number: _node_order(graph.nodes[number].names))
+    place = {number: index for index, number in enumerate(order)}
+    edges = sorted(
+        kept.items(), key=lambda item: (place[item[1].source], place[item[1].target], item[1].protocol)
+    )
+    return {
+        "from": rfc3339(query.window.from_time),
+        "to": rfc3339(query.window.to_time),
+        "type": query.type,
+        "success": query.success,
+        "exact": True,
+        "nodes": [_node_json(graph.nodes[number]) for number in order],
+        "edges": [
+            _edge_json(number, edge, shares.get(number), query.window.seconds) for number, edge in edges
+        ],
+    }
+
+
+def _in_namespaces(graph: Graph, edge: Edge, namespaces: tuple[str, ...]) -> bool:
+    return not namespaces or any(
+        graph.nodes[end].names["namespace"] in namespaces for end in (edge.source, edge.target)
+    )
+
+
+def _node_order(names: Json) -> tuple[str, ...]:
+    parts = ("namespace", "app", "kind", "workload", "service", "version", "instance", "cluster", "id")
+    return tuple(names[part] or "" for part in parts)
+
+
+def _shares(graph: Graph) -> dict[int, float]:
+    """Edge number → share of what any version of the same service answered this source."""
+    answered: dict[tuple[int, str, str], int] = {}
+    mine: dict[int, tuple[tuple[int, str, str], int]] = {}
+    for number, edge in graph.edges.items():
+        if graph.nodes[edge.target].names["kind"] not in _VERSIONED or not edge.services:
+            continue
+        for service, requests in edge.services.items():
+            key = (edge.source, service, edge.protocol)
+            answered[key] = answered.get(key, 0) + requests
+        service = max(edge.services, key=lambda name: (edge.services[name], name))
+        mine[number] = ((edge.source, service, edge.protocol), edge.services[service])
+    return {number: requests / answered[key] for number, (key, requests) in mine.items() if answered[key]}
+
+
+def _node_json(node: Node) -> Json:
+    quantiles = quantiles_ms(node.quantiles)
+    service = node.names["service"]
+    if service is None and node.names["kind"] in _VERSIONED and node.services:
+        service = max(node.services, key=lambda name: (node.services[name], name))
+    return {
+        **node.names,
+        "service": service,
+        "requests_in": node.into.requests,
+        "requests_out": node.out.requests,
+        "success_rate_in": node.into.success_rate,
+        "p50_ms_in": quantiles["p50_ms"],
+        "p95_ms_in": quantiles["p95_ms"],
+        "p99_ms_in": quantiles["p99_ms"],
+        "health": health_of((node.traffic_in, node.traffic_out)),
+    }
+
+
+def _edge_json(number: int, edge: Edge, share: float | None, seconds: float) -> Json:
+    client, server = edge.client, edge.server
+    latency = quantiles_ms(edge.quantiles.get(("client", client.best_leg)))
+    behind = quantiles_ms(edge.quantiles.get(("server", "in")))
+    known = sum(edge.tls.values())
+    return {
+        "id": id_of(number),
+        "source": id_of(edge.source),
+        "target": id_of(edge.target),
+        "protocol": edge.protocol,
+        "counted_from": _counted_from(client.signals or server.signals),
+        "reporter": _reporter(client.legs),
+        "latency_from": "rows",
+        "requests": client.requests,
+        "rate": client.requests / seconds,
+        "errors": client.errors,
+        "client_gone": client.client_gone,
+        "unknown": client.unknown,
+        "success_rate": client.success_rate,
+        "codes": dict(sorted(client.codes.items())),
+        "grpc_codes": dict(sorted(client.grpc_codes.items())),
+        "flags": dict(sorted(client.flags.items())),
+        **latency,
+        "avg_ms": client.avg_ms,
+        "share": share,
+        "configured_share": None,
+        "mtls": edge.tls.get("mutual", 0) / known if known else None,
+        "attempts": client.attempts,
+        "request_bytes": client.request_bytes,
+        "response_bytes": client.response_bytes,
+        "server": {
+            "requests": server.requests,
+            "errors": server.errors,
+            "success_rate": server.success_rate,
+            "codes": dict(sorted(server.codes.items())),
+            "flags": dict(sorted(server.flags.items())),
+            "p50_ms": behind["p50_ms"],
+            "p95_ms": behind["p95_ms"],
+            "p99_ms": behind["p99_ms"],
+        },
+    }
+
+
+def _counted_from(signals: Iterable[str]) -> str:
+    kinds = {"access_log" if signal in _LOGS else "span" for signal in signals}
+    return kinds.pop() if len(kinds) == 1 else "mixed"
+
+
+def _reporter(legs: dict[str, int]) -> str:
+    if len(legs) > 1:
+        return "mixed"
+    return "source" if "out" in legs else "destination"
+
+
+def rfc3339(moment: datetime) -> str:
+    """Naive UTC → '2026-11-21T12:00:00Z', with microseconds only where there are any."""
+    return moment.isoformat() + "Z"

@@ -1,0 +1,97 @@
+"""Every question the dashboard, the API and the command line may ask, behind one typed face.
+
+Methods are synchronous and thread-safe (each takes a reader of its own) and return JSON-ready values;
+what cannot be answered as asked raises ``store.errors.BadQuery``.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+from store.asking import ask_rows
+from store.graph import answer_graph, rfc3339
+from store.query_types import GraphQuery, RequestsQuery, TimeseriesQuery, TracesQuery, Window
+from store.read_objects import install_macros
+from store.requests import answer_requests
+from store.timeseries import answer_timeseries
+from store.traces import answer_trace, answer_traces
+
+Json = dict[str, Any]
+
+# Whether a caller reports is looked up a minute around the window, and so are the callers' own rows.
+_MARGIN = timedelta(minutes=1)
+_EPOCH = datetime(1970, 1, 1)
+
+
+class Queries:
+    """``store`` is a `store.engine.Store`: ``reader``, ``database``, ``status``, ``known_imports``, ``sql``."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+        self._install = threading.Lock()
+        self._installed_in: Any = None
+
+    def graph(self, query: GraphQuery) -> Json:
+        """`/api/graph`: nodes and edges of a window (design.md §4)."""
+        with self._reader(query.window) as cursor:
+            return answer_graph(cursor, query)
+
+    def timeseries(self, query: TimeseriesQuery) -> Json:
+        """`/api/timeseries`: both views of an edge or node, step by step."""
+        with self._reader(query.window) as cursor:
+            return answer_timeseries(cursor, query)
+
+    def requests(self, query: RequestsQuery) -> Json:
+        """`/api/requests`: the rows behind an edge or node, newest first, paged by ``next``."""
+        with self._reader(query.window) as cursor:
+            return answer_requests(cursor, query)
+
+    def traces(self, query: TracesQuery) -> Json:
+        """`/api/traces`: newest first."""
+        with self._reader(query.window) as cursor:
+            return answer_traces(cursor, query)
+
+    def trace(self, trace_id: str) -> Json | None:
+        """`/api/traces/{id}`: spans in depth-first order; None if nothing of it is stored."""
+        with self._reader(None) as cursor:
+            return answer_trace(cursor, trace_id)
+
+    def workloads(self) -> list[Json]:
+        """The registry: one row per workload and version that is or was known."""
+        with self._reader(None) as cursor:
+            rows = ask_rows(cursor, "workloads", {})
+        for row in rows:
+            first_us = row.pop("first_us")
+            row["first_seen"] = (
+                None if first_us is None else rfc3339(_EPOCH + timedelta(microseconds=first_us))
+            )
+        return rows
+
+    def sql(self, statement: str, format: str) -> Any:
+        """One ad-hoc statement, in a worker of its own; what the store's worker answers."""
+        return self._store.sql(statement, format)
+
+    def status(self) -> Json:
+        """The store's own numbers, and ``revision``: it changes when there is something new to show."""
+        status = self._store.status()
+        return status | {"revision": f"{status.get('loaded_rows', 0)}"}
+
+    def known_imports(self, digests: Iterable[str]) -> set[str]:
+        """Those of the digests (hex) whose import is here."""
+        return set(self._store.known_imports(list(digests)))
+
+    def _reader(self, window: Window | None) -> Any:
+        self._ensure_macros()
+        if window is None:
+            return self._store.reader(None, None)
+        return self._store.reader(window.from_time - _MARGIN, window.to_time + _MARGIN)
+
+    def _ensure_macros(self) -> None:
+        """Once per database: the store may have been reopened."""
+        with self._install:
+            if self._installed_in is not self._store.database:
+                install_macros(self._store)
+                self._installed_in = self._store.database

@@ -1,0 +1,127 @@
+"""The requests behind an edge or a node, newest first, a page at a time (`GET /api/requests`).
+
+What must stay true: a request is on exactly one page (ordered by start time, then by a hash of the
+row); a page reads the newest minutes first and stops when it is full, so that the usual question does
+not read the whole window.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+from store.asking import Row, ask_rows
+from store.elements import find_grain
+from store.errors import BadQuery
+from store.graph import rfc3339
+from store.node_ids import number_of
+from store.query_types import RequestsQuery, Window
+
+Json = dict[str, Any]
+
+_FIRST_READ = timedelta(minutes=2)
+_COPIED = [
+    "duration_ms",
+    "reporter",
+    "signal",
+    "protocol",
+    "method",
+    "authority",
+    "path",
+    "route",
+    "status_code",
+    "grpc_status",
+    "response_code_details",
+    "outcome",
+    "attempts",
+    "request_id",
+    "trace_id",
+    "span_id",
+    "tls",
+    "user_agent",
+    "request_bytes",
+    "response_bytes",
+]
+_EPOCH = datetime(1970, 1, 1)
+
+
+def answer_requests(cursor: Any, query: RequestsQuery) -> Json:
+    """The JSON of `/api/requests`. Raises BadQuery for a cursor that is none."""
+    before_time, before_hash = read_cursor(query.before)
+    element = query.edge or query.node
+    number = number_of(element) if element else None
+    grain = "version" if number is None else find_grain(cursor, query.window, number)
+    found: list[Row] = []
+    if grain is not None:
+        values = {
+            "grain": grain,
+            "number": number,
+            "view": query.view,
+            "success": query.success,
+            "outcome": query.outcome,
+            "trace_id": str(uuid.UUID(query.trace_id)) if query.trace_id else None,
+            "before_time": before_time,
+            "before_hash": before_hash,
+        }
+        for part in _newest_first(query.window, before_time):
+            wanted = {
+                "from_time": part.from_time,
+                "to_time": part.to_time,
+                "limit": query.limit + 1 - len(found),
+            }
+            found += ask_rows(cursor, "requests", values | wanted)
+            if len(found) > query.limit:
+                break
+    page = found[: query.limit]
+    return {
+        "from": rfc3339(query.window.from_time),
+        "to": rfc3339(query.window.to_time),
+        "exact": True,
+        "requests": [_request_json(row) for row in page],
+        "next": write_cursor(page[-1]) if len(found) > query.limit else None,
+    }
+
+
+def _newest_first(window: Window, before: datetime | None) -> Iterator[Window]:
+    """Parts of the window from its end on, each eight times as long as the one before."""
+    end = min(window.to_time, before + timedelta(microseconds=1)) if before else window.to_time
+    length = _FIRST_READ
+    while end > window.from_time:
+        start = max(window.from_time, end - length)
+        yield Window(start, end)
+        end, length = start, length * 8
+
+
+def read_cursor(text: str | None) -> tuple[datetime | None, int | None]:
+    """'MICROSECONDS-HASH' → (time, hash). Raises BadQuery."""
+    if text is None:
+        return None, None
+    match = re.fullmatch(r"(\d{1,17})-([0-9a-f]{1,16})", text)
+    if not match:
+        raise BadQuery("bad_before", f"before={text[:40]!r} is no cursor.", "Take `next` of the page before.")
+    return _EPOCH + timedelta(microseconds=int(match[1])), int(match[2], 16)
+
+
+def write_cursor(row: Row) -> str:
+    return f"{row['time_us']}-{row['row_hash']:x}"
+
+
+def _request_json(row: Row) -> Json:
+    answer: Json = {"time": rfc3339(_EPOCH + timedelta(microseconds=row["time_us"]))}
+    answer |= {name: row[name] for name in _COPIED}
+    answer["trace_id"] = row["trace_id"].hex if isinstance(row["trace_id"], uuid.UUID) else row["trace_id"]
+    answer["response_flags"] = [
+        flag for flag in (row["response_flags"] or "").split(",") if flag not in ("", "-")
+    ]
+    answer["source"] = _end_json(row["source_node"], row["source_address"])
+    answer["destination"] = _end_json(row["target_node"], row["destination_address"])
+    answer["destination"]["service"] = (row["target_node"] or {}).get("service")
+    return answer
+
+
+def _end_json(node: Row | None, address: str | None) -> Json:
+    names = ("namespace", "workload", "app", "version", "instance")
+    return {name: (node or {}).get(name) for name in names} | {"address": address}

@@ -1,0 +1,35 @@
+-- A page of requests, newest first; `row_hash` orders those of the same microsecond.
+with picked as (
+    select
+        *,
+        outcome(protocol, status_code, grpc_status, response_flags, response_code_details, $success) as outcome,
+        hash(peer_key, leg, view, request_id, span_id, trace_id, duration_us, source_address, upstream_local_address, path)
+            as row_hash
+    from lane_rows($from_time, $to_time, $grain)
+    where view = $view
+      and ($number is null or edge_no = $number::ubigint or target_no = $number::ubigint
+           or (source_no = $number::ubigint and not exists (
+               from lanes($from_time, $to_time, $grain) as known
+               where known.target_no = $number::ubigint and known.view = $view
+           )))
+      and ($trace_id is null or trace_id = $trace_id::uuid)
+),
+page as (
+    select * from picked
+    where ($outcome is null or outcome = $outcome)
+      and ($before_time is null or time < $before_time::timestamp
+           or (time = $before_time::timestamp and row_hash < $before_hash::ubigint))
+    order by time desc, row_hash desc
+    limit $limit
+)
+select
+    epoch_us(time) as time_us, duration_us / 1000 as duration_ms, reporter, signal, protocol, method, authority, path,
+    route, status_code, grpc_status, response_flags, response_code_details, outcome, attempts, request_id,
+    trace_id, case when span_id is not null then printf('%016x', span_id) end as span_id, tls, user_agent,
+    request_bytes, response_bytes, source_address,
+    case when leg = 'out' then upstream_address else downstream_local_address end as destination_address,
+    caller.node as source_node, callee.node as target_node, row_hash
+from page
+left join ends() as caller on caller.end_no = source_end
+left join ends() as callee on callee.end_no = target_end
+order by time desc, row_hash desc
