@@ -73,9 +73,9 @@ class LineFile:
                     f"{path} is compressed with {name}. Use: {command} {path} | sidelight import -"
                 )
         counted = _Counted(self._file, self)
-        self._stream: IO[bytes] = (
-            gzip.GzipFile(fileobj=counted, mode="rb") if head.startswith(_GZIP) else counted  # type: ignore[assignment]
-        )
+        # read1: what a torn gzip file holds before the tear is handed out, not lost in a buffer.
+        is_gzip = head.startswith(_GZIP)
+        self._read = gzip.GzipFile(fileobj=counted, mode="rb").read1 if is_gzip else counted.read
 
     def close(self) -> None:
         if self.path != "-":
@@ -83,11 +83,11 @@ class LineFile:
 
     def chunks(self) -> Iterator[Chunk | Unread]:
         line = 1
-        waiting, ended = b"", False
+        waiting, ended, trouble = b"", False, None
         while True:
-            waiting, ended, trouble = self._fill(waiting, ended)
-            if trouble:  # without the line it broke in
-                waiting = waiting[: waiting.rfind(b"\n") + 1]
+            waiting, ended, found = self._fill(waiting, ended)
+            if found:  # what was read counts, without the line it broke in
+                waiting, trouble = waiting[: waiting.rfind(b"\n") + 1], found
             if ended and len(waiting) <= CHUNK_BYTES:
                 if waiting:
                     data = waiting if waiting.endswith(b"\n") else waiting + b"\n"
@@ -113,7 +113,7 @@ class LineFile:
         trouble = None
         while not ended and size < CHUNK_BYTES + _PARTS_BYTES_MAX:
             try:
-                piece = self._stream.read(_READ_BYTES)
+                piece = self._read(_READ_BYTES)
             except (OSError, EOFError, zlib.error) as error:
                 piece, trouble = b"", f"the file cannot be read further: {error}"
             ended = not piece

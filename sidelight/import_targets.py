@@ -82,7 +82,6 @@ class StoreTarget:
     def __init__(self, data_dir: Path) -> None:
         from store.engine import Store
         from store.errors import StoreError
-        from store.queries import Queries
         from store.settings import StoreSettings
 
         try:
@@ -101,10 +100,9 @@ class StoreTarget:
         except StoreError as error:
             self._lock.release()
             raise NoTarget(str(error)) from error
-        self._queries: Any = Queries(self._store)
 
     def known_digests(self, digests: list[str]) -> set[str]:
-        return set(self._queries.known_imports(digests)) if digests else set()
+        return set(self._store.known_imports(digests))
 
     def make_room(self) -> None:
         self._store.poll_once()
