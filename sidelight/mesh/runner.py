@@ -26,7 +26,7 @@ from sidelight.mesh.plan import Plan, PlanError, Pod, check_ports, claim_prefix,
 from sidelight.mesh.processes import Children, envoy_binary
 from sidelight.mesh.topology import ADMIN_PORT, Topology, load_topology
 
-START_SECONDS = 60.0
+START_SECONDS = 120.0
 Progress = Callable[[str], None]
 
 
