@@ -20,7 +20,7 @@ def success_figure(points: Sequence[dict[str, Any]], *, keep: str | None = None)
     times = column(points, "time")
     shares = [None if point.get("success_rate") is None else 100 * point["success_rate"] for point in points]
     lowest = min((value for value in shares if value is not None), default=100.0)
-    floor = min(95.0, max(0.0, math.floor(lowest / 5) * 5 - 5))
+    floor = min(95.0, max(0.0, math.floor((lowest - 0.5) / 5) * 5))
     figure = calm_figure(
         [
             go.Scatter(

@@ -64,7 +64,7 @@ def _arrived(edge: dict[str, Any], attempts: int, arrived: int) -> list[str]:
 
 
 def _without_attempts(requests: int, arrived: int) -> list[str]:
-    note = "How often a request was tried is not in this telemetry"
+    note = "How often a request was tried is not known here"
     if arrived > requests:
         return [f"{note}; {count(arrived - requests)} more arrived than were asked: retries."]
     if arrived < requests:

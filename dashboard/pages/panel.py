@@ -9,8 +9,9 @@ keeps its scroll position.
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
-from dash import ClientsideFunction, Dash, Input, Output, dcc, html
+from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html
 from dash.exceptions import PreventUpdate
 
 from dashboard import ids
@@ -29,6 +30,7 @@ TITLE, FACTS, VIEWS, NEAR, CODES = "panel-title", "panel-facts", "panel-views", 
 BODY, REQUESTS, TROUBLE = "panel-body", "panel-requests", "panel-trouble"
 CHARTS = ("panel-rate", "panel-success", "panel-latency")
 SIDE, OUTCOME = "panel-side", "panel-outcome"
+TRACES = "panel-traces"
 LATEST = 20
 _CLOSES: Any = {"aria-label": "close the panel"}  # Dash types no aria attribute
 
@@ -69,6 +71,7 @@ def layout(state: ViewState) -> list[Any]:
                         html.Div(
                             [
                                 html.H3("Latest requests"),
+                                dcc.Link("all traces", href="/traces", id=TRACES),
                                 _choice(OUTCOME, {"all": "All", "error": "Failed"}, "all", "Which requests"),
                             ],
                             className="panel-choice",
@@ -105,6 +108,7 @@ def register(app: Dash, queries: Any) -> None:
         Output(VIEWS, "children"),
         Output(NEAR, "children"),
         Output(CODES, "children"),
+        Output(TRACES, "href"),
         Output(BODY, "hidden"),
         Input(SUBJECT, "data"),
         prevent_initial_call=True,
@@ -121,13 +125,14 @@ def register(app: Dash, queries: Any) -> None:
         Input(SUBJECT, "data"),
         Input(SIDE, "value"),
         Input(OUTCOME, "value"),
+        State(ids.VIEW, "data"),
         prevent_initial_call=True,
     )
-    async def measure(held: Any, side: str, outcome: str) -> list[Any]:
+    async def measure(held: Any, side: str, outcome: str, view: Any) -> list[Any]:
         found = _found(held)
         if found is None:
             raise PreventUpdate
-        params = question(held)
+        params = question(held, view)
         try:
             series = await ask(queries.timeseries, TimeseriesQuery.from_params(params))
             rows = await ask(
@@ -140,7 +145,7 @@ def register(app: Dash, queries: Any) -> None:
             return [*charted(nothing, 1.0, ""), requests_table([]), words, False]
         points = series.get("server" if side == "server" else "client") or []
         table = requests_table(rows.get("requests") or [], peers=found[0] == "node")
-        return [*charted(points, series.get("step_s") or 1.0, f"{params}{side}"), table, "", True]
+        return [*charted(points, series.get("step_s") or 1.0, f"{held['selection']}{side}"), table, "", True]
 
 
 def _found(held: Any) -> tuple[str, dict[str, Any]] | None:
@@ -149,10 +154,10 @@ def _found(held: Any) -> tuple[str, dict[str, Any]] | None:
 
 
 def described(held: Any) -> list[Any]:
-    """Title, facts, views, neighbours, codes, and whether the body is hidden, for what is selected."""
+    """Title, facts, views, neighbours, codes, the link to its traces, and whether the body is hidden."""
     found = _found(held)
     if found is None:
-        return [panel_view.nothing_here(), [], [], [], [], True]
+        return [panel_view.nothing_here(), [], [], [], [], "/traces", True]
     kind, item = found
     graph = held["graph"]
     edges = (graph.get("edges") or {}).values()
@@ -163,14 +168,16 @@ def described(held: Any) -> list[Any]:
         panel_view.views(item) if kind == "edge" else [],
         panel_view.neighbours(graph, item) if kind == "node" else [],
         panel_view.code_bars(into),
+        f"/traces?{urlencode(question(held))}",
         False,
     ]
 
 
-def question(held: dict[str, Any]) -> dict[str, str]:
-    """What to ask the store about the selection: its id and the graph's own time span."""
+def question(held: dict[str, Any], view: Any = None) -> dict[str, str]:
+    """What to ask the store about the selection: its id, the graph's time span, what counts as success."""
     selection, graph = held["selection"], held["graph"]
-    return {selection["kind"]: selection["id"], "from": graph["from"], "to": graph["to"]}
+    params = {selection["kind"]: selection["id"], "from": graph["from"], "to": graph["to"]}
+    return params | ({"success": ViewState.from_json(view).success} if view else {})
 
 
 def rows_params(side: str, outcome: str) -> dict[str, str]:
@@ -181,13 +188,11 @@ def rows_params(side: str, outcome: str) -> dict[str, str]:
 
 def charted(points: list[dict[str, Any]], step_s: float, keep: str) -> list[Any]:
     """The three figures and the last known value of each."""
-    # The zoom is kept as long as the same thing is shown, not the same seconds of it.
-    same = keep.split("'from'")[0]
     p95 = panel_view.latest(points, "p95_ms", milliseconds)
     return [
-        rate_figure(points, step_s=step_s, keep=same),
-        success_figure(points, keep=same),
-        latency_figure(points, keep=same),
+        rate_figure(points, step_s=step_s, keep=keep),
+        success_figure(points, keep=keep),
+        latency_figure(points, keep=keep),
         panel_view.latest(points, "rate", rate),
         panel_view.latest(points, "success_rate", percent),
         f"p95 {p95}",

@@ -26,7 +26,9 @@ HELD = "trace-held"  # {"id", "spans", "ends"} of what DATA holds
 HEAD, TROUBLE, DRAWING, AGAIN = "trace-head", "trace-trouble", "trace-waterfall", "trace-again"
 
 _ID = re.compile(r"[0-9a-f]{1,32}")
-NO_TRACE = "No span of this trace is stored. Spans arrive some seconds after their request, and old ones are dropped."
+NO_TRACE = (
+    "No span of this trace is stored: spans come seconds after their request, and old ones are dropped."
+)
 
 
 def layout(state: ViewState) -> list[Any]:

@@ -142,7 +142,9 @@ def question(asked: dict[str, Any] | None) -> dict[str, str]:
         for key, value in (asked or {}).items()
         if key in PASSED_ON and value not in (None, "")
     }
-    if "from" not in params:
+    if "from" in params:
+        params.pop("window", None)  # a fixed time wins; both together would be refused
+    else:
         params.setdefault("window", "15m")
     return params | {"limit": str(LIMIT)}
 
@@ -170,7 +172,7 @@ def trace_list(traces: Sequence[dict[str, Any]]) -> list[Any]:
 
 def _line(trace: dict[str, Any], longest: float) -> html.Tr:
     service = trace.get("root_service") or "unknown"
-    name = [
+    name: Any = [
         html.Span(str(service)[:200], className="root-service"),
         " ",
         str(trace.get("root_name") or UNKNOWN)[:300],
@@ -221,7 +223,7 @@ def nothing_found(params: dict[str, str]) -> list[Any]:
                 html.P(first),
                 html.P(
                     "The graph counts every request from access logs; traces exist only for requests that "
-                    "were sampled, and the first proxy a request meets decides that. Istio's default is 1 of 100."
+                    "were sampled, and the first proxy a request meets decides. Istio's default is 1 of 100."
                 ),
                 html.P(
                     [
