@@ -15,6 +15,7 @@ from opentelemetry.trace import Tracer
 from sidelight.mesh.plan import Plan, Pod
 
 FLUSH_MS = 500
+PATIENCE_SECONDS = 30
 
 
 class Tracers:
@@ -22,7 +23,7 @@ class Tracers:
 
     def __init__(self, plan: Plan, target: str) -> None:
         self._plan = plan
-        exporter = OTLPSpanExporter(endpoint=target, insecure=True, timeout=10)
+        exporter = OTLPSpanExporter(endpoint=target, insecure=True, timeout=PATIENCE_SECONDS)
         self._processor = BatchSpanProcessor(exporter, max_queue_size=65_536, schedule_delay_millis=FLUSH_MS)
 
     def of(self, pod: Pod) -> Tracer:
@@ -31,8 +32,8 @@ class Tracers:
         return provider.get_tracer("sidelight.mesh")
 
     def flush(self) -> None:
-        """Blocks until everything recorded so far was sent, at most ten seconds."""
-        self._processor.force_flush(10_000)
+        """Blocks until everything recorded so far was sent, or nobody took it for half a minute."""
+        self._processor.force_flush(PATIENCE_SECONDS * 1000)
 
     def close(self) -> None:
         self._processor.shutdown()

@@ -18,6 +18,7 @@ import pytest
 
 from sidelight.mesh import Mesh
 from sidelight.mesh.access_logs import json_log, text_log
+from tests.mesh.sink import Sink
 
 pytestmark = pytest.mark.mesh
 
@@ -26,9 +27,17 @@ FAULT_FLAGS = {"FI", "UO", "DC"}
 
 
 @pytest.fixture(scope="module")
-def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
-    """Bookinfo after 300 requests, everything settled; nobody listens to its telemetry."""
-    with Mesh(work_dir=tmp_path_factory.mktemp("mesh"), grpc_target="127.0.0.1:9") as running:
+def sink() -> Iterator[Sink]:
+    """What the mesh sends its telemetry to."""
+    started = Sink()
+    yield started
+    started.stop()
+
+
+@pytest.fixture(scope="module")
+def mesh(tmp_path_factory: pytest.TempPathFactory, sink: Sink) -> Iterator[Mesh]:
+    """Bookinfo after 300 requests, everything settled."""
+    with Mesh(work_dir=tmp_path_factory.mktemp("mesh"), grpc_target=sink.address) as running:
         running.start()
         assert running.drive(REQUESTS, 40) == REQUESTS
         running.settle()
@@ -147,6 +156,36 @@ def test_text_and_json_say_the_same(mesh: Mesh) -> None:
         assert len(text.splitlines()) == len(json_log(mesh.log_dir, pod).read_text().splitlines())
         (kubelet,) = mesh.log_dir.glob(f"pods/{pod.namespace}_{pod.name}_*/istio-proxy/0.log")
         assert kubelet.read_text() == text
+
+
+def test_every_proxy_and_application_sends_spans(mesh: Mesh, sink: Sink) -> None:
+    """Each pod's Envoy (TCP has no spans) and application send spans that name the pod."""
+    nodes, pods = set(), set()
+    for resource, span in sink.spans():
+        attributes = {each.key: each.value.string_value for each in span.attributes}
+        nodes.add(attributes.get("node_id"))
+        pods.add(resource.get("k8s.pod.name"))
+    proxies = {pod.node_id for pod in mesh.plan.proxies if not pod.name.startswith("mongodb")}
+    apps = {pod.name for pod in mesh.plan.pods if not pod.name.startswith("mongodb")}
+    # Spans of an Envoy have no pod in their resource, those of an application no node id.
+    assert nodes == proxies | {None}
+    assert pods == apps | {None}
+
+
+def test_spans_nest_from_gateway_to_application(mesh: Mesh, sink: Sink) -> None:
+    """Every span but a trace's first has its parent among the spans that were sent."""
+    parents = {span.span_id: span.parent_span_id for _, span in sink.spans()}
+    orphans = [parent for parent in parents.values() if parent and parent not in parents]
+    assert orphans == []
+    traces = {span.trace_id for _, span in sink.spans()}
+    assert len(traces) == REQUESTS + REQUESTS // 20
+
+
+def test_every_proxy_streams_its_access_log(mesh: Mesh, sink: Sink) -> None:
+    """The first message of each access log stream names its proxy; the database's are TCP entries."""
+    for pod in mesh.plan.proxies:
+        log = b"tcp_envoy_accesslog" if pod.app == "mongodb" else b"http_envoy_accesslog"
+        assert any(pod.node_id.encode() in first and log in first for first in sink.streams), pod.name
 
 
 def test_a_mesh_ends_with_its_parent(tmp_path: Path) -> None:
