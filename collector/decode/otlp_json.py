@@ -78,10 +78,16 @@ def to_protobuf(body: bytes, request: type[Message]) -> bytes | Refusal:
 
 
 def _prepared(tree: dict[str, Any]) -> dict[str, Any]:
-    """Ids from hex to the base64 that protobuf's JSON has, lone surrogates to U+FFFD; in place."""
+    """Ids from hex to the base64 that protobuf's JSON has, lone surrogates to U+FFFD; in place.
+
+    A key that is not ASCII is no field of ours, and a lone surrogate in one breaks protobuf's reader.
+    """
     waiting: list[Any] = [tree]
     while waiting:
         node = waiting.pop()
+        if isinstance(node, dict):
+            for key in [key for key in node if not key.isascii()]:
+                del node[key]
         for key, value in node.items() if isinstance(node, dict) else enumerate(node):
             if isinstance(value, dict | list):
                 waiting.append(value)
@@ -89,7 +95,7 @@ def _prepared(tree: dict[str, Any]) -> dict[str, Any]:
                 if key in _ID_FIELDS:
                     node[key] = base64.b64encode(_from_hex(value)).decode()
                 elif not value.isascii():
-                    node[key] = value.encode("utf-8", "replace").decode()
+                    node[key] = value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return tree
 
 
