@@ -57,7 +57,7 @@ def test_the_specifications_examples(name: str, decode: Any, table: str, count: 
 
 
 def test_leniency() -> None:
-    """Enums by number or name, 64-bit numbers plain or quoted, unknown fields and odd characters: all read."""
+    """Enums by number or name, 64-bit numbers plain or quoted, unknown fields, odd characters: all read."""
     odd = SPAN | {"kind": "SPAN_KIND_CLIENT", "startTimeUnixNano": 1000, "unknown": {"x": [1]}, "ü": 1}
     odd["name"] = "caf\ud800é"
     rows = decode_traces_json(exports(body(odd, SPAN | {"kind": 2}))).tables["spans"].to_pylist()
