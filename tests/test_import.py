@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import sys
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +17,9 @@ import pytest
 from rich.console import Console
 
 from collector import file_chunks
+from sidelight.data_folder import RunningServer
 from sidelight.import_command import run_import
-from sidelight.import_targets import StoreTarget
+from sidelight.import_targets import ServerTarget, StoreTarget
 from store.frames import decode_frames, decode_header
 from store.schema import TABLES
 from tests.collector.access_log_goldens import CAPTURES, captured
@@ -378,3 +382,37 @@ def test_a_folder_in_use_is_one_sentence(tmp_path: Path) -> None:
         holder.close()
     assert status == 1
     assert "in use" in said
+
+
+def test_a_running_server_is_asked_over_its_api(tmp_path: Path) -> None:
+    """With a server running, its API knows the digests and its journal folder takes the rows."""
+    asked: list[tuple[str, str | None]] = []
+    journal = JournalTarget(tmp_path)
+
+    class Api(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            asked.append((self.path, self.headers["Authorization"]))
+            answer = json.dumps({"known": sorted(journal.known_digests(body["digests"]))}).encode()
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Api)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        running = RunningServer(1, f"http://127.0.0.1:{server.server_port}", "secret", None)
+        run = Run(tmp_path)
+        path = CAPTURES / "client.istio.log"
+        assert run(path, target=ServerTarget(running, tmp_path))[0] == 0
+        assert "adds nothing" in run(path, target=ServerTarget(running, tmp_path))[1]
+    finally:
+        server.shutdown()
+    assert set(asked) == {("/api/import/known", "Bearer secret")}
+    assert len(journal.rows()) == 79
+    status, said = run(path, target=ServerTarget(running, tmp_path))
+    assert status == 1
+    assert "did not answer" in said
