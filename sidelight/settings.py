@@ -103,21 +103,34 @@ def load(config: Path | None, **given: Any) -> ServeSettings:
     values |= {name: value for name, value in given.items() if value is not None}
     try:
         settings = ServeSettings(**values)
-        check_rooms(settings)
     except ValidationError as error:
         raise BadSettings(_sentence(error)) from error
+    check_rooms(settings)
     return settings
 
 
 def check_rooms(settings: ServeSettings) -> None:
     """Build each room's settings once, so that a mistake is told before anything starts."""
+    from collector.errors import CollectorError
     from sidelight.collector_process import collector_settings
     from sidelight.store_process import dashboard_settings, store_settings
+    from store.errors import StoreError
 
     plain = settings.as_supervisor_json()
-    collector_settings(plain, 0)
-    store_settings(plain)
-    dashboard_settings(plain)
+    rooms = {
+        "collector": lambda: collector_settings(plain, 0),
+        "store": lambda: store_settings(plain),
+        "dashboard": lambda: dashboard_settings(plain),
+    }
+    for room, build in rooms.items():
+        try:
+            build()
+        except (CollectorError, StoreError, ValueError) as error:
+            raise BadSettings(f"[{room}] {str(error).rstrip('.')}.") from error
+        except TypeError as error:
+            # A frozen dataclass told of a key it has not: "... unexpected keyword argument 'x'".
+            key = str(error).rpartition("argument ")[2]
+            raise BadSettings(f"[{room}] There is no {room} setting {key}.") from error
 
 
 def is_loopback(address: str) -> bool:

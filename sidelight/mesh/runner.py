@@ -40,7 +40,7 @@ class Mesh:
 
     `work_dir` gets configurations, certificates and stderr of every process, `log_dir` (default
     `work_dir/logs`) the access logs: `POD.istio.log`, `POD.istio.json`, and
-    `pods/NS_POD_UID/istio-proxy/0.log` as kubelet lays them out.
+    `pods/NS_POD_UID/istio-proxy/0.log` as kubelet lays them out (`pods-json/...` for the JSON ones).
     """
 
     def __init__(
@@ -122,13 +122,13 @@ class Mesh:
 
     def _lay_out_logs(self, plan: Plan) -> None:
         for pod in plan.proxies:
-            for log in (text_log(self.log_dir, pod), json_log(self.log_dir, pod)):
+            for tree, log in (("pods", text_log(self.log_dir, pod)), ("pods-json", json_log(self.log_dir, pod))):
                 log.touch()
-            folder = self.log_dir / "pods" / f"{pod.namespace}_{pod.name}_{pod.uid}" / "istio-proxy"
-            folder.mkdir(parents=True, exist_ok=True)
-            link = folder / "0.log"
-            if not link.is_symlink():
-                link.symlink_to(text_log(self.log_dir, pod).resolve())
+                folder = self.log_dir / tree / f"{pod.namespace}_{pod.name}_{pod.uid}" / "istio-proxy"
+                folder.mkdir(parents=True, exist_ok=True)
+                link = folder / "0.log"
+                if not link.is_symlink():
+                    link.symlink_to(log.resolve())
 
     def _start_host(self, plan: Plan) -> None:
         settings = self.work_dir / "host.json"

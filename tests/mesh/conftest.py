@@ -1,0 +1,65 @@
+"""One mesh that has lived: `sidelight serve`, bookinfo driven through it, everything settled."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sidelight.mesh import Mesh
+from tests.running_server import Server, wait_for
+
+# Some 14,000 requests between services.
+REQUESTS = 2500
+
+
+@dataclass
+class LivedMesh:
+    """What happened (``truth``, by the applications) and what Sidelight says of the same time (``graph``)."""
+
+    server: Server
+    mesh: Mesh
+    truth: dict[str, Any]
+    window: dict[str, str]
+    graph: dict[str, Any]
+
+
+@pytest.fixture(scope="package")
+def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LivedMesh]:
+    folder = tmp_path_factory.mktemp("lived")
+    server = Server(folder / "data")
+    try:
+        server.start(120)
+        with Mesh(grpc_target=server.grpc, work_dir=folder / "mesh") as mesh:
+            began = _now()
+            mesh.start()
+            assert mesh.drive(REQUESTS, 120) == REQUESTS
+            mesh.settle()
+            truth = mesh.truth()
+            assert truth["unexpected"] == []
+            _wait_until_counted(server)
+            window = {"from_": began, "to": _now()}
+            yield LivedMesh(server, mesh, truth, window, server.get("/api/graph", **window))
+    finally:
+        server.stop()
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _wait_until_counted(server: Server) -> None:
+    """Until three seconds bring no new row (the proxies' last flush has been acknowledged and loaded)."""
+    seen: list[int] = []
+
+    def is_quiet() -> bool:
+        time.sleep(1)
+        seen.append(server.sql("SELECT count(*) AS n FROM observations")[0]["n"])
+        return len(seen) > 3 and seen[-1] == seen[-4]
+
+    wait_for(is_quiet, 120, "the telemetry has arrived")

@@ -1,0 +1,175 @@
+"""Real Envoys, the whole server: what the graph says is what callers got and versions received, exactly."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.mesh.conftest import LivedMesh
+from tests.mesh.tallies import (
+    short,
+    told_client_view,
+    told_server_view,
+    true_client_view,
+    true_server_view,
+)
+from tests.running_server import run_cli
+
+pytestmark = pytest.mark.mesh
+
+
+def test_the_client_view_is_what_callers_got(lived: LivedMesh) -> None:
+    """Per caller, service, answering version and code, over thousands of requests, to the last one."""
+    truth = true_client_view(lived.truth)
+    assert sum(truth.values()) > 5000
+    assert told_client_view(lived.graph) == truth
+
+
+def test_the_server_view_is_what_versions_received(lived: LivedMesh) -> None:
+    """Per version and caller, attempts included: what the applications counted themselves."""
+    assert told_server_view(lived.graph) == true_server_view(lived.truth)
+
+
+def test_the_share_is_what_each_version_answered(lived: LivedMesh) -> None:
+    """share = answered by this version / answered by any version of that service, for this caller."""
+    answered: Counter[tuple[str, str]] = Counter()
+    by_version: Counter[tuple[str, str, str | None]] = Counter()
+    for (caller, service, version, _, _), count in true_client_view(lived.truth).items():
+        if version is not None:
+            answered[caller, service] += count
+            by_version[caller, service, version] += count
+    nodes = {node["id"]: node for node in lived.graph["nodes"]}
+    told = {}
+    for edge in lived.graph["edges"]:
+        source, target = nodes[edge["source"]], nodes[edge["target"]]
+        if target["kind"] == "workload":
+            told[source["workload"] or source["kind"], short(target["service"]), target["version"]] = edge["share"]
+        elif target["kind"] == "service":
+            assert edge["share"] is None
+    true = {key: count / answered[key[0], key[1]] for key, count in by_version.items()}
+    assert told == pytest.approx(true)
+    assert told["productpage-v1", "reviews", "v1"] == pytest.approx(0.8, abs=0.02)
+
+
+def test_what_no_version_answered_is_explained(lived: LivedMesh) -> None:
+    """Aborts, the open circuit and clients that gave up: edges to the service's node, with their flags."""
+    lost = {
+        (edge_of["source"], edge_of["target"]): edge_of["edge"]
+        for edge_of in named_edges(lived.graph)
+        if edge_of["kind"] == "service"
+    }
+    aborts = [edge for (_, target), edge in lost.items() if target == "ratings"]
+    assert aborts
+    assert all(edge["flags"] == {"FI": edge["requests"]} and edge["errors"] == edge["requests"] for edge in aborts)
+    circuit = lost["productpage-v1", "stock"]
+    assert circuit["flags"] == {"UO": circuit["requests"]}
+    gone = lost["productpage-v1", "reviews"]
+    assert gone["client_gone"] == gone["requests"] == gone["codes"]["0"]
+    assert gone["success_rate"] is None
+    assert "DC" in gone["flags"]
+
+
+def test_retries_show_as_attempts_and_never_as_requests(lived: LivedMesh) -> None:
+    """Ratings v2's 503s were retried: callers saw no 503 of theirs, servers received more than was asked."""
+    ratings = [e["edge"] for e in named_edges(lived.graph) if e["target"].startswith("ratings-")]
+    assert sum(edge["attempts"] or 0 for edge in ratings) > sum(edge["requests"] for edge in ratings)
+    assert sum(edge["server"]["errors"] for edge in ratings) > sum(edge["errors"] for edge in ratings)
+
+
+def test_mutual_tls_is_told_edge_by_edge(lived: LivedMesh) -> None:
+    """Most edges are mutual TLS; the plain-text one says so."""
+    mtls = {(e["source"], e["target"]): e["edge"]["mtls"] for e in named_edges(lived.graph)}
+    assert mtls["productpage-v1", "details-v1"] == 1.0
+    assert mtls["productpage-v1", "stock-v1"] == 0.0
+
+
+def test_sql_and_graph_count_the_same(lived: LivedMesh) -> None:
+    """`SELECT count(*) FROM requests` and `edges(from, to)` are the graph's own numbers."""
+    begin, end = lived.window["from_"].rstrip("Z"), lived.window["to"].rstrip("Z")
+    (requests,) = lived.server.sql(
+        f"SELECT count(*) AS n FROM requests WHERE time >= TIMESTAMP '{begin}' AND time < TIMESTAMP '{end}'"
+    )
+    (edges,) = lived.server.sql(
+        f"SELECT sum(requests) AS n, sum(errors) AS errors FROM edges(TIMESTAMP '{begin}', TIMESTAMP '{end}')"
+    )
+    told = sum(edge["requests"] for edge in lived.graph["edges"])
+    assert requests["n"] == edges["n"] == told
+    assert edges["errors"] == sum(edge["errors"] for edge in lived.graph["edges"])
+
+
+def test_a_trace_holds_proxies_and_applications_without_orphans(lived: LivedMesh) -> None:
+    """One request's waterfall: one root, proxies' and applications' spans nested by parent."""
+    found = lived.server.get("/api/traces", **lived.window, service="productpage", limit=20)["traces"]
+    assert found
+    trace = lived.server.get(f"/api/traces/{found[-1]['trace_id']}")
+    spans = trace["spans"]
+    assert [span["depth"] for span in spans].count(0) == 1
+    assert not any(span["warnings"] for span in spans)
+    assert {span["is_proxy"] for span in spans} == {True, False}
+    assert max(span["depth"] for span in spans) >= 5
+
+
+@pytest.mark.parametrize("kind", ["text", "json"])
+def test_imported_files_tell_the_same_as_live(lived: LivedMesh, kind: str, tmp_path: Path) -> None:
+    """The Istio files of the same proxies: the same requests, errors and codes; attempts unknown."""
+    files = log_files(lived, kind)
+    assert len(files) == len(lived.mesh.plan.proxies)
+    data = str(tmp_path / "data")
+    first = run_cli("import", "--data", data, *map(str, files), timeout=300)
+    assert first.returncode == 0, first.stderr
+    window = ("--from", lived.window["from_"], "--to", lived.window["to"])
+    asked = run_cli("graph", "--data", data, *window)
+    assert asked.returncode == 0, asked.stderr
+    imported = json.loads(asked.stdout)
+    assert comparable(imported) == comparable(lived.graph)
+    assert {edge["attempts"] for edge in imported["edges"]} == {None}
+
+    again = run_cli("import", "--data", data, *map(str, files), timeout=300)
+    assert "already imported" in again.stderr + again.stdout
+    assert json.loads(run_cli("graph", "--data", data, *window).stdout) == imported
+
+
+def named_edges(graph: dict[str, Any]) -> list[dict[str, Any]]:
+    """Edges with the names of their ends: workloads, or a service's first label."""
+    nodes = {node["id"]: node for node in graph["nodes"]}
+
+    def name(node: dict[str, Any]) -> str:
+        return node["workload"] or (short(node["service"]) if node["kind"] == "service" else node["kind"])
+
+    return [
+        {
+            "source": name(nodes[edge["source"]]),
+            "target": name(nodes[edge["target"]]),
+            "kind": nodes[edge["target"]]["kind"],
+            "edge": edge,
+        }
+        for edge in graph["edges"]
+    ]
+
+
+def comparable(graph: dict[str, Any]) -> Counter[tuple[str, ...]]:
+    """Requests and errors per edge and code, but for what a text line cannot show.
+
+    A caller without proxy is named live by its own spans only, and gRPC statuses are not in these lines.
+    """
+    tally: Counter[tuple[str, ...]] = Counter()
+    for named in named_edges(graph):
+        edge = named["edge"]
+        source = "unknown" if named["source"] == "legacy-batch-v1" else named["source"]
+        key = (source, named["target"], named["kind"], edge["protocol"])
+        tally[(*key, "requests")] += edge["requests"]
+        if edge["protocol"] != "grpc":
+            tally[(*key, "errors")] += edge["errors"]
+        for code, count in edge["codes"].items():
+            tally[(*key, code)] += count
+    return tally
+
+
+def log_files(lived: LivedMesh, kind: str) -> list[Path]:
+    """In kubelet's layout, whose paths name the pods."""
+    tree = {"text": "pods", "json": "pods-json"}[kind]
+    return sorted(lived.mesh.log_dir.glob(f"{tree}/*/istio-proxy/0.log"))
