@@ -9,11 +9,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import resource
 import signal
 import sys
+import threading
 from collections.abc import Callable, Mapping
+from typing import NoReturn
 
+from collector.decode.types import Export
 from collector.errors import CollectorError
 from collector.grpc_server import GrpcServer
 from collector.http_server import HttpServer
@@ -25,18 +29,31 @@ from collector.settings import CollectorSettings
 log = logging.getLogger(__name__)
 
 GRACE_S = 1.2
+_LAST_WORD_S = 1.9  # after this a drain is cut: what has no answer yet was not promised
 _SNAPSHOT_S = 1.0
 
 
-def run_collector(settings: CollectorSettings, on_ready: Callable[[Collector], None] | None = None) -> int:
-    """Serve until SIGTERM or SIGINT; the exit status. ``on_ready`` is called once both ports listen."""
+def run_collector(
+    settings: CollectorSettings, on_ready: Callable[[Collector], None] | None = None
+) -> NoReturn:
+    """Serve until SIGTERM or SIGINT, then end the process: status 0, or 1 with a sentence on stderr.
+
+    ``on_ready`` is called once both ports listen. The process is left without the interpreter's
+    farewell: gRPC's and Arrow's threads can take seconds over it, and hold nothing that is ours.
+    """
     _raise_file_limit()
+    status = 0
     try:
         asyncio.run(_serve(settings, on_ready))
     except CollectorError as error:
         print(f"sidelight collector: {error}", file=sys.stderr, flush=True)
-        return 1
-    return 0
+        status = 1
+    except BaseException:
+        log.exception("The collector ended by a defect")
+        status = 70
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 class Collector:
@@ -53,6 +70,7 @@ class Collector:
 
             decoders, split_identifier = real.DECODERS, real.split_identifier
         self.settings = settings
+        self._decoders = decoders
         self.metrics = Metrics(settings.name)
         self.journal = JournalWriter(
             settings.journal_folder,
@@ -74,6 +92,7 @@ class Collector:
 
     async def start(self) -> None:
         """Raises PortTaken or SettingsError."""
+        self._warm_up()
         await self.grpc.start()
         await self.http.start()
         self._write_snapshot()
@@ -93,6 +112,11 @@ class Collector:
                 await self._snapshots
         self._write_snapshot()
 
+    def _warm_up(self) -> None:
+        """Let the decoders build what they keep before the first sender waits for it."""
+        for decode in self._decoders.values():
+            decode([Export(b"", None, 0)])
+
     async def _keep_snapshots(self) -> None:
         while True:
             await asyncio.sleep(_SNAPSHOT_S)
@@ -107,9 +131,17 @@ class Collector:
 async def _serve(settings: CollectorSettings, on_ready: Callable[[Collector], None] | None) -> None:
     collector = Collector(settings)
     stopping = asyncio.Event()
+
+    def stop() -> None:
+        if not stopping.is_set():
+            last_word = threading.Timer(_LAST_WORD_S, os._exit, [0])
+            last_word.daemon = True
+            last_word.start()
+            stopping.set()
+
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
+        loop.add_signal_handler(number, stop)
     try:
         await collector.start()
         if on_ready is not None:
