@@ -8,7 +8,7 @@ Dash's catch-all would answer unknown paths with a page and status 200.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -25,6 +25,7 @@ Status = Callable[[], dict[str, Any]]
 
 REPEATABLE = frozenset({"namespace"})
 MAX_DIGESTS = 10_000
+END = "nothing"  # the name of the routes that end what no other route answers
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 
@@ -52,25 +53,30 @@ def build_router(queries: Any, status: Status) -> APIRouter:
     _add_status(router, status)
     api_docs.add_routes(router)
 
-    @router.api_route("/{rest:path}", methods=METHODS, include_in_schema=False)
-    async def nothing(rest: str, request: Request) -> JSONResponse:
-        allowed = _methods_of(router, f"/api/{rest}")
-        if allowed and request.method not in allowed:
-            names = ", ".join(sorted(allowed))
-            return error_answer(
-                405, "method_not_allowed", f"/api/{rest[:200]} takes {names}.", headers={"Allow": names}
-            )
-        return error_answer(404, "not_found", f"There is no /api/{rest[:200]}.")
+    @router.api_route("/{rest:path}", methods=METHODS, include_in_schema=False, name=END)
+    async def nothing(request: Request) -> JSONResponse:
+        return nothing_here(router.routes, request)
 
     return router
 
 
-def _methods_of(router: APIRouter, path: str) -> set[str]:
-    """The methods of the documented routes that match the path."""
+def nothing_here(routes: Iterable[Any], request: Request) -> JSONResponse:
+    """405 where another of our routes has this path, else 404."""
+    path = request.url.path
+    allowed = _methods_of(routes, path)
+    if allowed and request.method not in allowed:
+        names = ", ".join(sorted(allowed))
+        message = f"{path[:200]} takes {names}."
+        return error_answer(405, "method_not_allowed", message, headers={"Allow": names})
+    return error_answer(404, "not_found", f"There is no {path[:200]}.")
+
+
+def _methods_of(routes: Iterable[Any], path: str) -> set[str]:
+    """The methods of those routes that match the path, catch-alls left out."""
     found: set[str] = set()
-    for route in router.routes:
+    for route in routes:
         regex, methods = getattr(route, "path_regex", None), getattr(route, "methods", None)
-        if regex and methods and getattr(route, "include_in_schema", False) and regex.match(path):
+        if regex and methods and route.name != END and regex.match(path):
             found |= methods
     return found
 
@@ -119,7 +125,7 @@ def _add_imports(router: APIRouter, queries: Any) -> None:
             raise BadQuery("bad_digests", "digests is not a list of texts.", 'Send {"digests": ["…"]}.')
         if len(digests) > MAX_DIGESTS:
             raise BadQuery("too_large", f"{len(digests)} digests are too many.", f"Send {MAX_DIGESTS}.")
-        return JSONResponse({"known": list(await ask(queries.known_imports, digests))})
+        return JSONResponse({"known": sorted(await ask(queries.known_imports, digests))})
 
 
 def _add_status(router: APIRouter, status: Status) -> None:

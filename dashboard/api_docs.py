@@ -52,6 +52,7 @@ PARAMETERS: dict[str, list[Json]] = {
         _text("errors", "`1`: only with an error"),
         _text("min_duration_ms", "only as slow as this"),
         _text("limit", "rows, 50 unless told"),
+        _text("before", "the `next` of the page before"),
     ],
 }
 

@@ -8,21 +8,23 @@ after the server has started.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from dash import Dash
-from fastapi import FastAPI
-from fastapi.responses import HTMLResponse, Response
+from fastapi import FastAPI, Request
+from fastapi.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dashboard import api, errors, ids, probes, theme
-from dashboard.errors import error_answer
 from dashboard.live import Live
-from dashboard.pages import graph, panel, shell, status as status_page, trace, traces
+from dashboard.pages import graph, panel, shell, trace, traces
+from dashboard.pages import status as status_page
 from dashboard.security import Security
 from dashboard.settings import DashboardSettings
 
-PAGE_PATHS = ("/traces", "/traces/{trace_id}", "/status")
+PAGE = re.compile(r"/traces|/traces/[^/]+|/status")
 INDEX = """<!DOCTYPE html>
 <html lang="en">
 <head>{%metas%}<title>{%title%}</title>{%favicon%}<link rel="stylesheet" href="/theme.css">{%css%}</head>
@@ -39,15 +41,17 @@ def build_app(
         title="Sidelight", docs_url=None, redoc_url=None, openapi_url="/api/openapi.json", version="1"
     )
     errors.install(server)
-    server.include_router(probes.build_router(settings, status))
+    probe_routes = probes.build_router(settings, status)
+    server.include_router(probe_routes)
 
     @server.get("/theme.css", include_in_schema=False)
     async def theme_css() -> Response:
         return Response(theme.stylesheet(), media_type="text/css")
 
+    asgi: Any = server  # Dash's types know only its own servers
     dash_app = Dash(
         "dashboard",
-        server=server,
+        server=asgi,
         websocket_callbacks=True,
         suppress_callback_exceptions=True,
         title="Sidelight",
@@ -58,7 +62,7 @@ def build_app(
     )
     _mount_pages(dash_app, queries, settings)
     server.include_router(api.build_router(queries, status))
-    _end_routes(server, dash_app)
+    _end_routes(server, probe_routes.routes)
     hashes: list[str] = []
 
     def script_hashes() -> list[str]:
@@ -67,9 +71,25 @@ def build_app(
             hashes.extend(dash_app.csp_hashes())
         return hashes
 
+    server.add_middleware(Pages)
     server.add_middleware(Security, settings=settings, script_hashes=script_hashes)
     server.state.dash = dash_app
     return server
+
+
+class Pages:
+    """Every page is the one page: its path is told to the browser's code, to Dash it is ``/``.
+
+    Outside of Dash's own middleware, which prepares only ``/`` for rendering.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and PAGE.fullmatch(scope["path"]):
+            scope = {**scope, "path": "/", "raw_path": b"/"}
+        await self.app(scope, receive, send)
 
 
 def _mount_pages(dash_app: Dash, queries: Any, settings: DashboardSettings) -> None:
@@ -89,19 +109,15 @@ def _mount_pages(dash_app: Dash, queries: Any, settings: DashboardSettings) -> N
         page.register(dash_app, queries)
 
 
-def _end_routes(server: FastAPI, dash_app: Dash) -> None:
-    """Our pages by name, and 404 for all else, before Dash's catch-all would answer 200 to anything."""
-
-    async def page() -> HTMLResponse:
-        return HTMLResponse(dash_app.index())
-
-    for path in PAGE_PATHS:
-        server.add_api_route(path, page, methods=["GET", "HEAD"], include_in_schema=False)
+def _end_routes(server: FastAPI, included: Iterable[Any]) -> None:
+    """HEAD for the page, and 404 for what nothing else answers, before Dash's catch-all says 200 to it."""
 
     @server.head("/", include_in_schema=False)
     async def head() -> Response:
         return Response(media_type="text/html")
 
-    @server.api_route("/{rest:path}", methods=api.METHODS, include_in_schema=False)
-    async def nothing(rest: str) -> Response:
-        return error_answer(404, "not_found", f"There is no page /{rest[:200]}.", "The graph is at /.")
+    ours = [*server.routes, *included]
+
+    @server.api_route("/{rest:path}", methods=api.METHODS, include_in_schema=False, name=api.END)
+    async def nothing(request: Request) -> Response:
+        return api.nothing_here(ours, request)

@@ -13,6 +13,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from store.errors import BadQuery
 
@@ -76,11 +77,35 @@ def install(server: FastAPI) -> None:
         faults = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:5]]
         return error_answer(422, "invalid", "; ".join(faults), "The shape is described at /api/docs.")
 
-    async def bug(request: Request, error: Exception) -> JSONResponse:
-        log.exception("%s %s failed", request.method, request.url.path, exc_info=error)
-        return error_answer(500, "internal", "The server failed at this.", "Its log says why.")
-
     server.add_exception_handler(BadQuery, bad_query)
     server.add_exception_handler(HTTPException, http_error)
     server.add_exception_handler(RequestValidationError, invalid)
-    server.add_exception_handler(Exception, bug)
+    server.add_middleware(Bugs)
+
+
+class Bugs:
+    """An exception nobody expected is one logged line and an answer like any other.
+
+    Starlette's own catch for this stands outside of all middleware: its answer would miss the security
+    headers, and the connection would be torn down.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
+
+        async def watching(message: Message) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self.app(scope, receive, watching)
+        except Exception:
+            if scope["type"] != "http" or started:
+                raise
+            log.exception("%s %s failed", scope["method"], scope["path"])
+            answer = error_answer(500, "internal", "The server failed at this.", "Its log says why.")
+            await answer(scope, receive, send)

@@ -98,9 +98,9 @@ class Live:
         try:
             status = await ask(self.queries.status)
         except Exception as error:  # the store may be restarting: keep ticking, pages say how old they are
-            status = {"revision": repr(error)}
+            status = {"failed": repr(error)}
         self.never = nothing_arrived(status)
-        revision = status.get("revision", status)
+        revision = rows_by_table(status) or status
         now = self._clock()
         if revision != self._revision or now - self._last_tick >= TICK_AT_LEAST_EVERY_S:
             self._revision, self._last_tick = revision, now
@@ -164,9 +164,18 @@ class Live:
             entry.snapshot = None
 
 
+def rows_by_table(status: dict[str, Any]) -> dict[str, int]:
+    """How many rows each table has, loaded and sealed together (sealing alone changes nothing to see)."""
+    rows = status.get("rows")
+    found: dict[str, int] = {}
+    for table, counts in rows.items() if isinstance(rows, dict) else ():
+        found[table] = (
+            sum(n for n in counts.values() if isinstance(n, int)) if isinstance(counts, dict) else counts
+        )
+    return found
+
+
 def nothing_arrived(status: dict[str, Any]) -> bool:
-    """Whether the store's status knows how many observations there are, and it is none."""
-    counts = [
-        status[name] for name in ("observations", "rows", "requests") if isinstance(status.get(name), int)
-    ]
-    return bool(counts) and not any(counts)
+    """Whether the store knows its rows, and there are none of traffic."""
+    rows = rows_by_table(status)
+    return bool(rows) and not any(rows.get(table) for table in ("observations", "spans", "metric_points"))

@@ -25,7 +25,7 @@ def build_router(settings: DashboardSettings, status: Callable[[], dict[str, Any
     @router.api_route("/readyz", methods=["GET", "HEAD"])
     async def readyz() -> Response:
         try:
-            ready = (await ask(status)).get("ready", True)
+            ready = (await ask(status)).get("healthy", True)
         except Exception:  # whatever is wrong with the store, the answer is: not ready
             ready = False
         if not ready:

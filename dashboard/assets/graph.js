@@ -48,7 +48,10 @@
       pick({ kind: event.target.isNode() ? "node" : "edge", id: event.target.id() });
     });
     cy.on("dbltap", (event) => event.target === cy && fit(true));
-    cy.on("dragfree", "node", (event) => state.dragged.add(event.target.id()));
+    cy.on("dragfree", "node", (event) => {
+      state.dragged.add(event.target.id());
+      cy.batch(() => dock(cy));
+    });
     cy.on("position", "node", (event) => state.applying || curve(event.target.connectedEdges()));
     cy.on("scrollzoom dragpan pinchzoom", () => (state.moved = true));
     cy.on("mouseover", "node:childless, edge", (event) => hover(event.target));
@@ -88,7 +91,7 @@
     });
     state.applying = false;
     cy.nodes(":parent").panify().ungrabify();
-    if (patch.full || fresh.length || Object.keys(patch.at).length || Object.keys(patch.put).length) cy.batch(() => curve(cy.edges()));
+    if (patch.full || fresh.length || patch.drop.length || Object.keys(patch.at).length || Object.keys(patch.put).length) cy.batch(() => dock(cy));
     state.have = { key: patch.key, serial: patch.serial };
     if (before === 0 || (!state.moved && fresh.length > 0)) fit(before > 0);
     mark();
@@ -107,7 +110,7 @@
       return;
     }
     if (element.parent) data.parent = element.parent;
-    if (element.group === "edges") Object.assign(data, { distances: [0, 0], weights: [0.33, 0.67] });
+    if (element.group === "edges") Object.assign(data, { distances: [0, 0], weights: [0.33, 0.67], leaves: 0, enters: 0, lx: 0, ly: 0 });
     const added = { group: element.group, data };
     if (element.group === "edges" && data.source === data.target) added.classes = "loop";
     if (element.at) added.position = { x: element.at[0], y: element.at[1] };
@@ -119,6 +122,23 @@
     if (node.length && !state.dragged.has(node.id())) node.position({ x: at[0], y: at[1] });
   }
 
+  // Where edges touch a card: spread over its side, in the order of what is at their other end.
+  const SPREAD = 9, ROOM = 26;
+  function dock(cy) {
+    const height = (edge, end) => edge[end]().position("y") + edge[end]().position("x") / 1e4;
+    cy.nodes("[!box]").forEach((node) => {
+      for (const [near, far, name] of [["source", "target", "leaves"], ["target", "source", "enters"]]) {
+        const edges = node.connectedEdges().filter((e) => e[near]().same(node) && !e[far]().same(node)).sort((a, b) => height(a, far) - height(b, far));
+        const step = edges.length > 1 ? Math.min(SPREAD, ROOM / (edges.length - 1)) : 0;
+        edges.forEach((edge, i) => {
+          const at = Math.round((i - (edges.length - 1) / 2) * step * 10) / 10;
+          if (edge.data(name) !== at) edge.data(name, at);
+        });
+      }
+    });
+    curve(cy.edges());
+  }
+
   // An edge leaves to the right and arrives from the left, in one S. The bend is two control points,
   // told to cytoscape relative to the straight line between the ends.
   function curve(edges) {
@@ -127,15 +147,12 @@
       if (source.same(target)) return;
       const from = source.position(), to = target.position();
       const dx = to.x - from.x - (source.width() + target.width()) / 2;
-      const dy = to.y - from.y;
+      const dy = to.y + edge.data("enters") - from.y - edge.data("leaves");
       const length2 = Math.max(dx * dx + dy * dy, 1), length = Math.sqrt(length2);
-      const reach = dx > 80 ? dx / 2 : 40 + Math.min(Math.abs(dx), 260) * 0.35;
-      const bend = [
-        [(-reach * dy) / length, (reach * dy) / length].map((v) => Math.round(v * 10) / 10),
-        [(reach * dx) / length2, ((dx - reach) * dx + dy * dy) / length2].map((v) => Math.round(v * 1e4) / 1e4),
-      ];
-      const old = edge.data("bend");
-      if (!old || String(old) !== String(bend)) edge.data({ bend, distances: bend[0], weights: bend[1] });
+      const reach = dx > 80 ? Math.min(dx / 2, 130) : 40 + Math.min(Math.abs(dx), 260) * 0.35;
+      const distances = [(-reach * dy) / length, (reach * dy) / length].map((v) => Math.round(v * 10) / 10);
+      const weights = [(reach * dx) / length2, ((dx - reach) * dx + dy * dy) / length2].map((v) => Math.round(v * 1e4) / 1e4);
+      if (String(edge.data("distances")) + edge.data("weights") !== String(distances) + weights) edge.data({ distances, weights });
     });
   }
 

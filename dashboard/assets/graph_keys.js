@@ -1,4 +1,4 @@
-/* The graph without a mouse, and what it says: arrow keys, Enter, Escape, a tooltip, hidden labels. */
+/* The graph without a mouse, and what it says: arrow keys, Enter, Escape, a tooltip. */
 (function () {
   "use strict";
   const sidelight = (window.sidelight = window.sidelight || {});
@@ -76,36 +76,5 @@
       container.style.cursor = "";
     });
     cy.on("pan zoom", hide);
-  };
-
-  // Greedy: labels that matter first; one that would hit a node or a label already there is hidden.
-  const CELL = 64;
-  sidelight.declutter = function (cy) {
-    const z = cy.zoom();
-    if (z < 0.4 || cy.width() === 0) return;
-    const size = z < 0.62 ? 15 : 11, field = z < 0.62 ? "short" : "label", view = cy.extent();
-    const grid = new Map();
-    const cells = (b) => {
-      const found = [];
-      for (let x = Math.floor(b[0] / CELL); x <= Math.floor(b[2] / CELL); x++) for (let y = Math.floor(b[1] / CELL); y <= Math.floor(b[3] / CELL); y++) found.push(x + ":" + y);
-      return found;
-    };
-    const hits = (b) => cells(b).some((cell) => (grid.get(cell) || []).some((o) => b[0] < o[2] && o[0] < b[2] && b[1] < o[3] && o[1] < b[3]));
-    const take = (b) => cells(b).forEach((cell) => grid.has(cell) ? grid.get(cell).push(b) : grid.set(cell, [b]));
-    cy.nodes(":childless").forEach((node) => {
-      const p = node.position();
-      take([p.x - 78, p.y - 23, p.x + 78, p.y + 23]);
-    });
-    const weight = (e) => (e.hasClass("chosen") ? 1e9 : 0) + (e.data("split") ? 1e7 : 0) + (e.data("bad") > 0 ? 1e6 : 0) + e.data("rate");
-    const edges = cy.edges().filter((e) => e.data(field)).sort((a, b) => weight(b) - weight(a));
-    cy.batch(() => edges.forEach((edge) => {
-      const p = sidelight.alongEdge(edge, 0.5);
-      if (!p || p.x < view.x1 - 100 || p.x > view.x2 + 100 || p.y < view.y1 - 50 || p.y > view.y2 + 50) return;
-      const w = edge.data(field).length * size * 0.29 + 3, h = size * 0.75;
-      const box = [p.x - w, p.y - h, p.x + w, p.y + h];
-      const crowded = hits(box);
-      edge.toggleClass("crowded", crowded);
-      if (!crowded) take(box);
-    }));
   };
 })();

@@ -5,7 +5,7 @@
 (function () {
   "use strict";
   const sidelight = (window.sidelight = window.sidelight || {});
-  const FAMILY = "Inter, system-ui, -apple-system, \"Segoe UI\", \"Noto Sans\", \"DejaVu Sans\", sans-serif";
+  const FAMILY = sidelight.fontFamily = "Inter, system-ui, -apple-system, \"Segoe UI\", \"Noto Sans\", \"DejaVu Sans\", sans-serif";
   const FRAME_MS = 33;
   const overlay = { cy: null, canvas: null, ink: null, running: false, last: 0, paths: new Map() };
 
@@ -35,7 +35,7 @@
     const view = cy.extent();
     titles(ink, cy, c, z, view);
     if (z >= 0.4) details(ink, cy, c, view);
-    if (z >= 0.5 && sidelight.graph.view.locks !== false) locks(ink, cy, c, view);
+    if (z >= 0.62 && sidelight.graph.view.locks !== false) locks(ink, cy, c, view);
     if (overlay.running) traffic(ink, cy, c, view, now, z);
   }
 
@@ -52,9 +52,7 @@
       ink.font = `${inner ? 500 : 600} ${px}px ${FAMILY}`;
       ink.fillStyle = c.muted;
       ink.globalAlpha = box.hasClass("faded") ? 0.3 : 1;
-      // Near, the title stands in the box's own top margin; far away it would not fit there.
-      const y = z >= 0.9 || inner ? b.y1 + px + (inner ? 5 : 8) : b.y1 - 6;
-      ink.fillText(cut(ink, box.data("name"), b.w - 20), b.x1 + (inner ? 12 : 14), y);
+      ink.fillText(cut(ink, box.data("name"), b.w - 20), b.x1 + (inner ? 11 : 4), inner ? b.y1 + px + 4 : b.y1 - 6);
     });
     ink.globalAlpha = 1;
   }
@@ -130,25 +128,24 @@
     return Math.max(a.x, b.x) > view.x1 && Math.min(a.x, b.x) < view.x2 && Math.max(a.y, b.y) > view.y1 - 30 && Math.min(a.y, b.y) < view.y2 + 30;
   }
 
-  // A closed padlock near the start of an edge whose requests were all under mutual TLS; hollow: only some.
+  // A closed padlock beside the label where all requests were under mutual TLS; hollow: only some.
   function locks(ink, cy, c, view) {
     cy.edges("[lock = 'all'], [lock = 'some']").forEach((edge) => {
-      if (!seen(edge, view)) return;
-      const points = path(edge);
-      if (!points || points.length_px < 60) return;
-      const p = along(points, 17);
+      const spot = edge.scratch("_spot");
+      if (!spot || spot.x < view.x1 - 50 || spot.x > view.x2 + 50 || spot.y < view.y1 - 20 || spot.y > view.y2 + 20) return;
+      const x = spot.x - spot.half + 7, y = spot.y;
       ink.globalAlpha = edge.hasClass("faded") || edge.hasClass("missed") ? 0.2 : 1;
-      ink.fillStyle = c.page;
+      ink.fillStyle = sidelight.sameBox(edge) ? c.box : c.page;
       ink.beginPath();
-      ink.arc(p.x, p.y, 7.5, 0, 7);
+      ink.roundRect(x - 7, y - spot.tall, 14, spot.tall * 2, 3);
       ink.fill();
       ink.strokeStyle = ink.fillStyle = c.muted;
       ink.lineWidth = 1.2;
       ink.beginPath();
-      ink.arc(p.x, p.y - 1.2, 2.3, Math.PI, 0);
+      ink.arc(x, y - 1.3, 2.2, Math.PI, 0);
       ink.stroke();
       ink.beginPath();
-      ink.rect(p.x - 3.4, p.y - 1.2, 6.8, 5);
+      ink.roundRect(x - 3.4, y - 1.2, 6.8, 5, 0.8);
       if (edge.data("lock") === "all") ink.fill();
       else ink.stroke();
     });

@@ -8,7 +8,7 @@
   const sidelight = (window.sidelight = window.sidelight || {});
 
   const FAMILY = "Inter, system-ui, -apple-system, \"Segoe UI\", \"Noto Sans\", \"DejaVu Sans\", sans-serif";
-  const NAMES = ["page", "surface", "ink", "muted", "line", "accent", "box", "box-line", "edge", "healthy", "degraded", "failing", "idle", "unknown", "degraded-fill", "failing-fill", "edge-degraded", "edge-failing", "edge-tcp"];
+  const NAMES = ["page", "surface", "ink", "muted", "line", "accent", "box", "box-app", "box-line", "edge", "healthy", "degraded", "failing", "idle", "unknown", "degraded-fill", "failing-fill", "edge-degraded", "edge-failing", "edge-tcp"];
 
   sidelight.colours = function () {
     const style = getComputedStyle(document.documentElement);
@@ -17,7 +17,13 @@
 
   const BORDER = [9, 5, 2, 1];
   const LINE = [5, 2.4, 1.4, 1];
-  const SHAPES = { workload: "round-rectangle", app: "round-rectangle", instance: "round-rectangle", gateway: "round-hexagon", service: "round-tag", external: "cut-rectangle", database: "barrel", queue: "barrel", unknown: "ellipse" };
+  const SHAPES = { workload: "round-rectangle", app: "round-rectangle", instance: "round-rectangle", gateway: "cut-rectangle", service: "round-rectangle", external: "round-tag", database: "barrel", queue: "barrel", unknown: "ellipse" };
+
+  // Whether both ends stand in one namespace: then its colour is behind the edge.
+  sidelight.sameBox = function (edge) {
+    const a = edge.source().ancestors().last(), b = edge.target().ancestors().last();
+    return a.length > 0 && a.same(b);
+  };
 
   sidelight.graphStyle = function (level) {
     const c = (sidelight.palette = sidelight.colours());
@@ -44,9 +50,9 @@
         selector: "node[!box]",
         style: {
           shape: (ele) => SHAPES[ele.data("kind")] || "round-rectangle",
-          "corner-radius": 9,
-          width: 156,
-          height: 46,
+          "corner-radius": (ele) => (ele.data("kind") === "service" ? 22 : 9),
+          width: 136,
+          height: 44,
           "background-color": fill,
           "border-color": rim,
           "border-width": BORDER[level],
@@ -68,8 +74,8 @@
           "corner-radius": 14,
           padding: (ele) => (ele.data("kind") === "app" ? 24 : 30),
           "compound-sizing-wrt-labels": "exclude",
-          "background-color": c.box,
-          "background-opacity": (ele) => (ele.data("kind") === "app" ? 0.75 : 0.6),
+          "background-color": (ele) => (ele.data("kind") === "app" ? c["box-app"] : c.box),
+          "background-opacity": 1,
           "border-color": c["box-line"],
           "border-width": level === 0 ? 6 : level === 1 ? 3 : 1,
           "border-style": (ele) => (ele.data("kind") === "app" ? "dashed" : "solid"),
@@ -83,8 +89,8 @@
         style: {
           "curve-style": "unbundled-bezier",
           "edge-distances": "endpoints",
-          "source-endpoint": "50% 0%",
-          "target-endpoint": "-50% 0%",
+          "source-endpoint": (ele) => `50% ${ele.data("leaves")}px`,
+          "target-endpoint": (ele) => `-50% ${ele.data("enters")}px`,
           "control-point-distances": "data(distances)",
           "control-point-weights": "data(weights)",
           width: (ele) => ele.data("width") * LINE[level],
@@ -99,7 +105,9 @@
           "font-size": level === 2 ? 15 : 11,
           "font-weight": (ele) => (ele.data("split") ? 600 : 400),
           color: (ele) => (ele.data("health") === "failing" ? c.failing : ele.data("health") === "degraded" ? c.degraded : c.ink),
-          "text-background-color": c.page,
+          "text-margin-x": "data(lx)",
+          "text-margin-y": "data(ly)",
+          "text-background-color": (ele) => (sidelight.sameBox(ele) ? c.box : c.page),
           "text-background-opacity": 0.92,
           "text-background-padding": 2.5,
           "text-background-shape": "round-rectangle",

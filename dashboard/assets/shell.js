@@ -7,7 +7,8 @@
   "use strict";
   const sidelight = (window.sidelight = window.sidelight || {});
   const SILENT_MS = 7000;
-  const RELOAD_MS = 45000;
+  const RELOAD_MS = 60000;
+  const RELOAD_TRIES = 5;
   const watch = { tick: Date.now(), live: true, tries: 0, asking: false };
   const dash = () => window.dash_clientside;
 
@@ -33,7 +34,7 @@
       if (answer.ok) {
         watch.tries += 1;
         dash().set_props("revive", { data: Date.now() });
-        if (Date.now() - watch.tick > RELOAD_MS) window.location.reload();
+        if (watch.tries >= RELOAD_TRIES && Date.now() - watch.tick > RELOAD_MS) window.location.reload();
       }
     } catch (_error) {
       watch.tries = 0; // not there: the clock says so

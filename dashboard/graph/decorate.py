@@ -15,7 +15,7 @@ from dashboard import wording
 Json = dict[str, Any]
 
 FAILING = 0.1
-NAME_LENGTH = 22
+NAME_LENGTH = 19
 
 
 def node_name(node: Json) -> str:
@@ -44,8 +44,8 @@ def node_detail(node: Json, seconds: float) -> str:
     """The second line of a card: what comes in, and how much of it succeeds if not all does."""
     inward, outward = node.get("requests_in") or 0, node.get("requests_out") or 0
     if not inward:
-        return f"sends {wording.rate(outward / seconds)}" if outward else ""
-    text = wording.rate(inward / seconds)
+        return f"sends {short_rate(outward / seconds)}" if outward else ""
+    text = short_rate(inward / seconds)
     success = node.get("success_rate_in")
     return f"{text} · {wording.percent(success)}" if success is not None and success < 1 else text
 
@@ -54,12 +54,14 @@ def edge_health(edge: Json) -> str:
     """``idle`` | ``unknown`` | ``healthy`` | ``degraded`` | ``failing``."""
     if not edge.get("requests"):
         return "idle"
-    success = edge.get("success_rate")
-    if success is None:
+    judged = edge["requests"] - (edge.get("client_gone") or 0) - (edge.get("unknown") or 0)
+    errors = edge.get("errors")
+    if errors is None or judged <= 0:
         return "unknown"
-    if success >= 1:
+    if not errors:
         return "healthy"
-    return "failing" if 1 - success >= FAILING else "degraded"
+    # Compared as counts: 1 - 0.9 is less than 0.1 to a computer.
+    return "failing" if errors >= FAILING * judged else "degraded"
 
 
 def edge_width(rate: float | None) -> float:
@@ -79,8 +81,20 @@ def split(share: float | None) -> str:
     return ">99 %" if percent > 99 else f"{percent:.0f} %"
 
 
+def short_rate(rate: float | None) -> str:
+    """At most three digits: ``0.017/s``, ``2/s``, ``27.8/s``, ``1.24k/s``; a trifle is not zero."""
+    if rate is None:
+        return wording.UNKNOWN
+    if 0 < rate < 0.001:
+        return "<0.001/s"
+    for unit, size in (("M", 1e6), ("k", 1e3)):
+        if rate >= 0.9995 * size:
+            return f"{rate / size:.3g}{unit}/s"
+    return f"{rate:.2g}/s" if rate < 1 else f"{rate:.3g}/s"
+
+
 def _rate(edge: Json, _seconds: float) -> str:
-    text = wording.rate(edge.get("rate"))
+    text = short_rate(edge.get("rate"))
     return f"{text.removesuffix('/s')} conn/s" if edge.get("protocol") == "tcp" else text
 
 
@@ -123,7 +137,7 @@ def edge_labels(edge: Json, label: str, seconds: float) -> tuple[str, str]:
 
 def describe_node(node: Json, seconds: float) -> str:
     """One sentence for screen readers."""
-    where = f" in {node['namespace']}" if node.get("namespace") else ""
+    where = f" in {shorten(node['namespace'], 60)}" if node.get("namespace") else ""
     parts = [
         f"{node['kind']} {shorten(node_name(node), 80)}{where}",
         node_detail(node, seconds),

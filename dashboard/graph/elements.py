@@ -7,6 +7,7 @@ else may. What must stay true: ``apply(old, diff(old, new)) == new``, and a patc
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from datetime import datetime
 from typing import Any
@@ -30,9 +31,9 @@ def boxes_of(graph: Json) -> dict[str, tuple[str, ...]]:
     boxes: dict[str, tuple[str, ...]] = {}
     for node in graph["nodes"]:
         namespace, app = _namespace(node), _app(node)
-        path = (f"ns:{namespace}",) if namespace else ()
+        path = (_box_id("ns", namespace),) if namespace else ()
         if app and crowds[app] > 1:
-            path = (*path, "app:" + "/".join(app))
+            path = (*path, _box_id("app", *app))
         boxes[node["id"]] = path
     return boxes
 
@@ -114,6 +115,12 @@ def _namespace(node: Json) -> str | None:
 def _app(node: Json) -> tuple[str, str] | None:
     namespace, app = _namespace(node), node.get("app")
     return (namespace, str(app)) if namespace and app else None
+
+
+def _box_id(kind: str, *names: str) -> str:
+    """Readable, unless a name is too long to be sent again with every element."""
+    text = "/".join(names)
+    return f"{kind}:{text if len(text) <= 120 else hashlib.blake2b(text.encode(), digest_size=8).hexdigest()}"
 
 
 def _add_boxes(found: Elements, path: tuple[str, ...], node: Json) -> None:

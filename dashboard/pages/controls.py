@@ -133,7 +133,8 @@ def reconcile(
     if touched == LIVE:
         return replace(view, live=not view.live)
     if touched in (TYPE, LABEL, FIND, SUCCESS_FROM):
-        return replace(view, **{touched: str(value or "")})
+        changed: Any = {touched: str(value or "")}
+        return replace(view, **changed)
     return view
 
 

@@ -144,7 +144,9 @@ tracing:
       explicit_http_config: {{http2_protocol_options: {{}}}}
   load_assignment:
     cluster_name: sidelight
-    endpoints: [{{lb_endpoints: [{{endpoint: {{address: {{socket_address: {{address: {host}, port_value: {port}}}}}}}}}]}}]"""
+    endpoints:
+    - lb_endpoints:
+      - endpoint: {{address: {{socket_address: {{address: {host}, port_value: {port}}}}}}}"""
 
 OTEL = """\
 export OTEL_EXPORTER_OTLP_ENDPOINT={scheme}://{host}:{port}

@@ -16,6 +16,7 @@ from dash import ClientsideFunction, Dash, Input, Output, State, ctx, dcc, html,
 from dash.exceptions import PreventUpdate
 
 from dashboard import ids, wording
+from dashboard.graph.decorate import short_rate
 from dashboard.graph.summary import summarise
 from dashboard.live import Live, Snapshot
 from dashboard.pages import controls, empty
@@ -38,7 +39,7 @@ def layout(state: ViewState, settings: DashboardSettings, panel: Any) -> list[An
                     [
                         html.Div(id="cy"),
                         html.Div(id="graph-tip", className="tip", hidden=True, role="tooltip"),
-                        html.Div(id="graph-says", className="for-readers", **{"aria-live": "polite"}),
+                        html.Div(id="graph-says", className="for-readers", **_aria("live", "polite")),
                         html.Div(id=NOTICE, className="notice", role="status", hidden=True),
                         _legend(state),
                         _tools(),
@@ -46,11 +47,15 @@ def layout(state: ViewState, settings: DashboardSettings, panel: Any) -> list[An
                     ],
                     id="stage",
                 ),
-                html.Aside(panel, id=ids.PANEL, hidden=True, **{"aria-label": "Details"}),
+                html.Aside(panel, id=ids.PANEL, hidden=True, **_aria("label", "Details")),
             ],
             className="work",
         ),
     ]
+
+
+def _aria(name: str, value: str) -> Any:
+    return {f"aria-{name}": value}
 
 
 def _tools() -> html.Div:
@@ -69,7 +74,7 @@ def _tools() -> html.Div:
                 className="tool",
                 n_clicks=0,
                 type="button",
-                **{"aria-label": title},
+                **_aria("label", title),
             )
             for ident, text, title in buttons
         ],
@@ -121,7 +126,7 @@ def summary_strip(snapshot: Snapshot) -> list[Any]:
     figures = (
         (
             "requests",
-            wording.rate(found.rate),
+            short_rate(found.rate),
             "All requests between the workloads shown, as their callers saw them",
         ),
         ("success", wording.percent(found.success), "Of those that were answered or failed"),

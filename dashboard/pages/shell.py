@@ -13,6 +13,7 @@ from dashboard import ids
 from dashboard.pages import controls
 from dashboard.view_state import ViewState
 
+LABEL: Any = {"aria-label": "Pages"}
 NAV_GRAPH, NAV_TRACES, CLOCK, SINK = "nav-graph", "nav-traces", "clock", "shell-sink"
 
 
@@ -47,7 +48,7 @@ def _header() -> html.Header:
                     dcc.Link("Graph", href="/", id=NAV_GRAPH, className="nav-link"),
                     dcc.Link("Traces", href="/traces", id=NAV_TRACES, className="nav-link"),
                 ],
-                **{"aria-label": "Pages"},
+                **LABEL,
             ),
             html.Dl(id=ids.SUMMARY, className="summary"),
             html.Span(className="gap"),

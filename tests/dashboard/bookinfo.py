@@ -15,7 +15,7 @@ WINDOW_S = 300
 
 
 def ident(*parts: str) -> str:
-    return hashlib.md5("|".join(parts).encode()).hexdigest()[:16]  # noqa: S324
+    return hashlib.md5("|".join(parts).encode()).hexdigest()[:16]
 
 
 def node(name: str, kind: str = "workload", namespace: str | None = "default", **more: Any) -> dict[str, Any]:
@@ -160,7 +160,8 @@ class FakeQueries:
         return json.loads(json.dumps(self.graph_json))
 
     def status(self) -> dict[str, Any]:
-        return {"observations": sum(e["requests"] for e in self.graph_json["edges"]), "ready": True}
+        rows = sum(e["requests"] for e in self.graph_json["edges"])
+        return {"healthy": True, "rows": {"observations": {"hot": rows, "sealed": 0}}, "lag_s": 0.1}
 
 
 if __name__ == "__main__":
