@@ -129,7 +129,7 @@ def decode_without_broken(
     alive = list(range(len(exports)))
     refused: dict[int, Refusal] = {}
     while True:
-        bodies = pa.array([exports[index].body for index in alive], pa.binary())
+        bodies = _as_array([exports[index].body for index in alive])
         try:
             decoded = decode(bodies, np.array(alive, np.int32))
         except BrokenExports as broken:
@@ -142,6 +142,14 @@ def decode_without_broken(
         else:
             decoded.refused = refused
             return decoded
+
+
+def _as_array(bodies: list[bytes]) -> pa.BinaryArray:
+    """Like pa.array, in one copy."""
+    offsets = np.zeros(len(bodies) + 1, np.int32)
+    np.cumsum([len(body) for body in bodies], out=offsets[1:])
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(b"".join(bodies))]
+    return pa.BinaryArray.from_buffers(pa.binary(), len(bodies), buffers)
 
 
 def _refusal(body: bytes, message: str, record: str, reason: str) -> Refusal:
