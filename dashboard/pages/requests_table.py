@@ -52,7 +52,9 @@ def _row(row: dict[str, Any], peers: bool) -> html.Tr:
     return html.Tr(
         [
             html.Td([html.Span(mark, className="outcome-mark", title=meaning), spoken]),
-            html.Td(clock(row.get("time")), title=day_and_clock(row.get("time")), className="number"),
+            html.Td(
+                clock(row.get("time")).split(".")[0], title=day_and_clock(row.get("time")), className="number"
+            ),
             html.Td(_what(row, peers), className="what"),
             html.Td(_codes(row)),
             html.Td(milliseconds(row.get("duration_ms")), className="number"),
