@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -45,7 +45,7 @@ def attach_catalogue(database: Database, path: Path) -> None:
             raise NewerStore(str(path), version, VERSION)
         if version is None:
             with transaction(cursor):
-                cursor.execute(sql("schema/catalogue"))
+                cursor.execute(sql("schema/catalogue", known="catalogue"))
                 cursor.execute(
                     "INSERT INTO catalogue.about VALUES ('schema_version', ?)", [json.dumps(VERSION)]
                 )
@@ -64,22 +64,23 @@ def _version(cursor: Cursor) -> int | None:
     return int(json.loads(row[0])) if row else None
 
 
-def read_segments(cursor: Cursor) -> list[Segment]:
+def read_segments(cursor: Cursor, known: str = "catalogue") -> list[Segment]:
+    """The segments listed in the database attached as ``known``."""
     rows = cursor.execute(
-        "SELECT table_name, path, journal, row_count, byte_count, min_time, max_time FROM catalogue.segments"
+        f"SELECT table_name, path, journal, row_count, byte_count, min_time, max_time FROM {known}.segments"
     ).fetchall()
     return [Segment(*row) for row in rows]
 
 
-def read_sealed_journals(cursor: Cursor) -> set[str]:
-    return {row[0] for row in cursor.execute("SELECT name FROM catalogue.sealed_journals").fetchall()}
+def read_sealed_journals(cursor: Cursor, known: str = "catalogue") -> set[str]:
+    return {row[0] for row in cursor.execute(f"SELECT name FROM {known}.sealed_journals").fetchall()}
 
 
-def read_delivered(cursor: Cursor, book: DeliveredBook) -> None:
+def read_delivered(cursor: Cursor, book: DeliveredBook, known: str = "catalogue") -> None:
     """Fill ``book`` with the sealed digests."""
     for table, imports in (("delivered", False), ("import_digests", True)):
         cursor.execute(
-            f"SELECT replace(digest::varchar, '-', '') AS digest, epoch_us(received) AS us FROM catalogue.{table}"
+            f"SELECT replace(digest::varchar, '-', '') AS digest, epoch_us(received) AS us FROM {known}.{table}"
         )
         rows = to_arrow(cursor)
         book.load_sealed(rows["digest"].to_pylist(), rows["us"].to_pylist(), imports=imports)
@@ -97,8 +98,8 @@ def record_sealed_journal(cursor: Cursor, name: str, now: datetime) -> None:
     cursor.execute("INSERT INTO catalogue.sealed_journals VALUES (?, ?)", [name, now])
 
 
-def record_delivered(cursor: Cursor, marks: list[ExportMark], memory_s: int, now: datetime) -> None:
-    """Add the kept digests of a journal; forget those of exports (never of imports) past the memory."""
+def record_delivered(cursor: Cursor, marks: list[ExportMark], forget_before_us: int) -> None:
+    """Add the kept digests of a journal; forget those of exports (never of imports) before the moment."""
     for table, wanted in (("delivered", False), ("import_digests", True)):
         chosen = [mark for mark in marks if (mark.source in IMPORT_SOURCES) == wanted]
         if not chosen:
@@ -111,7 +112,7 @@ def record_delivered(cursor: Cursor, marks: list[ExportMark], memory_s: int, now
         )
         with arrow_relations(cursor, incoming=incoming):
             cursor.execute(f"INSERT INTO catalogue.{table} SELECT digest::uuid, received FROM incoming")
-    cursor.execute("DELETE FROM catalogue.delivered WHERE received < ?", [now - timedelta(seconds=memory_s)])
+    cursor.execute("DELETE FROM catalogue.delivered WHERE epoch_us(received) < ?", [forget_before_us])
 
 
 def utc_now() -> datetime:

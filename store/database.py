@@ -21,6 +21,10 @@ Cursor = duckdb.DuckDBPyConnection
 Error = duckdb.Error
 CORRUPT = (duckdb.IOException, duckdb.InternalException, duckdb.SerializationException, duckdb.FatalException)
 
+Interrupted = duckdb.InterruptException
+SELECTING = ("SELECT",)
+"""Kinds of statement that only read (FROM, DESCRIBE, SHOW, SUMMARIZE parse as SELECT)."""
+
 DUCKDB_VERSION: str = duckdb.__version__
 
 
@@ -116,7 +120,8 @@ def arrow_relations(cursor: Cursor, **tables: pa.Table) -> Iterator[Cursor]:
 
 def to_arrow(cursor: Cursor) -> pa.Table:
     """The whole answer of the statement just executed, as one Arrow table."""
-    return cursor.fetch_arrow_table()
+    fetch = getattr(cursor, "to_arrow_table", None) or cursor.fetch_arrow_table  # the older name until 1.5
+    return fetch()
 
 
 def one(cursor: Cursor) -> tuple:
@@ -125,3 +130,9 @@ def one(cursor: Cursor) -> tuple:
     if row is None:
         raise LookupError("the statement answered no row")
     return row
+
+
+def statement_kinds(text: str) -> list[str]:
+    """The kinds ('SELECT', 'EXPLAIN', 'COPY' …) of the statements in ``text``, which is only parsed."""
+    with contextlib.closing(duckdb.connect(":memory:")) as parser:
+        return [statement.type.name for statement in parser.extract_statements(text)]

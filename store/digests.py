@@ -2,11 +2,12 @@
 
 What must stay true: an export is a repetition if the same digest was *kept* at most ``memory_s``
 before or after it was received (imports: whenever). Digests of unsealed journals are held apart,
-per journal, because only a seal makes them part of what the catalogue remembers.
+per journal, because only a seal makes them part of what the catalogue remembers. Thread-safe.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
 
 import numpy as np
@@ -41,6 +42,9 @@ class SortedDigests:
         order = np.argsort(high, kind="stable")
         self._high, self._low, self._received_us = high[order], low[order], moments[order]
 
+    def newest_us(self) -> int:
+        return int(self._received_us.max()) if len(self) else 0
+
     def nearest(self, digest: str, received_us: int) -> int | None:
         """Microseconds between ``received_us`` and the nearest delivery of ``digest``; None: never seen."""
         high, low = int(digest[:16], 16), int(digest[16:], 16)
@@ -62,11 +66,16 @@ class DeliveredBook:
         self._sealed = SortedDigests()
         self._imports = SortedDigests()
         self._unsealed: dict[str, dict[str, ExportMark]] = {}
+        self._lock = threading.RLock()
 
     def load_sealed(self, digests: list[str], received_us: list[int], *, imports: bool) -> None:
         (self._imports if imports else self._sealed).add(digests, received_us, forget_before_us=None)
 
     def is_repeated(self, mark: ExportMark) -> bool:
+        with self._lock:
+            return self._is_repeated(mark)
+
+    def _is_repeated(self, mark: ExportMark) -> bool:
         if mark.source in IMPORT_SOURCES:
             return self.is_import_known(mark.digest)
         for marks in self._unsealed.values():
@@ -77,27 +86,42 @@ class DeliveredBook:
         return gap is not None and gap <= self._memory_us
 
     def is_import_known(self, digest: str) -> bool:
-        if any(
-            marks[digest].source in IMPORT_SOURCES for marks in self._unsealed.values() if digest in marks
-        ):
-            return True
-        return self._imports.nearest(digest, 0) is not None
+        with self._lock:
+            held = (marks[digest] for marks in self._unsealed.values() if digest in marks)
+            if any(mark.source in IMPORT_SOURCES for mark in held):
+                return True
+            return self._imports.nearest(digest, 0) is not None
 
     def keep(self, journal: str, marks: Iterable[ExportMark]) -> None:
-        self._unsealed.setdefault(journal, {}).update((mark.digest, mark) for mark in marks)
+        with self._lock:
+            self._unsealed.setdefault(journal, {}).update((mark.digest, mark) for mark in marks)
 
     def kept_by(self, journal: str) -> list[ExportMark]:
         return list(self._unsealed.get(journal, {}).values())
 
-    def mark_sealed(self, journal: str, now_us: int) -> None:
+    def forget_before_us(self, marks: Iterable[ExportMark]) -> int:
+        """Before when a digest cannot matter any more once ``marks`` are sealed.
+
+        By the exports' own moments, not the clock: after a long stop the journals of hours ago are loaded
+        late. Twice the memory, because writers' journals are not sealed in the order of arrival.
+        """
+        newest = max((mark.received_us for mark in marks), default=0)
+        return max(newest, self._sealed.newest_us()) - 2 * self._memory_us
+
+    def mark_sealed(self, journal: str) -> None:
         """The catalogue holds the journal's digests now; forget what is too old to matter."""
+        with self._lock:
+            self._mark_sealed(journal)
+
+    def _mark_sealed(self, journal: str) -> None:
+        forget_before_us = self.forget_before_us(self.kept_by(journal))
         marks = list(self._unsealed.pop(journal, {}).values())
         live = [mark for mark in marks if mark.source not in IMPORT_SOURCES]
         lasting = [mark for mark in marks if mark.source in IMPORT_SOURCES]
         self._sealed.add(
             [mark.digest for mark in live],
             [mark.received_us for mark in live],
-            forget_before_us=now_us - self._memory_us,
+            forget_before_us=forget_before_us,
         )
         if lasting:
             self._imports.add(

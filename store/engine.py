@@ -23,7 +23,7 @@ from store.hot import HotSlices, drop_slice
 from store.journal_files import JournalFile, list_journals, remove_journal
 from store.loader import load_batches
 from store.physical import ROW_TABLES
-from store.published import publish
+from store.published import Publisher
 from store.reading import open_views
 from store.recovery import open_catalogue, reconcile_segments, restore_from_published
 from store.registry import refresh_instances
@@ -55,6 +55,7 @@ class Store:
         self._book = DeliveredBook(settings.delivered_memory_s)
         self._unlinkable: list[str] = []
         self._is_published = False
+        self._publisher: Publisher | None = None
         self._loading = threading.Lock()
         self._sealing = threading.Lock()
         self._stopping = threading.Event()
@@ -78,13 +79,14 @@ class Store:
             self._sealed = read_sealed_journals(cursor)
             reconcile_segments(cursor, settings, list_journals(settings.journal), self._sealed)
             self._database.attach(None, "hot")
-            cursor.execute(sql("schema/hot"))
+            cursor.execute(sql("schema/hot", known="catalogue"))
             for table in ROW_TABLES:
                 with arrow_relations(cursor, incoming=empty_arrow(table)):
                     cursor.execute(f"CREATE TABLE hot.empty_{table} AS FROM incoming")
             refresh_instances(cursor)
             self._segments = read_segments(cursor)
             read_delivered(cursor, self._book)
+        self._publisher = Publisher(self._database, settings)
         self._is_published = settings.published.exists() and not was_damaged
 
     def _make_database(self) -> Database:
@@ -269,7 +271,8 @@ class Store:
             segments, unlinkable = list(self._segments), list(self._unlinkable)
             self._is_published = True
         try:
-            publish(self.database, self.settings, segments, self.step)
+            assert self._publisher is not None
+            self._publisher.publish(segments, self.step)
         except BaseException:
             self._is_published = False
             raise
@@ -318,6 +321,19 @@ class Store:
     def known_imports(self, digests: list[str]) -> set[str]:
         """Those of ``digests`` (hex) whose import is loaded; imports are remembered for ever."""
         return {digest for digest in digests if self._book.is_import_known(digest)}
+
+    def sql(self, statement: str, format: str) -> bytes:
+        """One ad-hoc statement in a process of its own, within this store's limits. Raises BadQuery."""
+        from store.sql_worker import SqlLimits, run_statement
+
+        settings = self.settings
+        limits = SqlLimits(
+            settings.sql_time_limit_s,
+            settings.sql_memory_limit,
+            settings.sql_row_limit,
+            settings.sql_byte_limit,
+        )
+        return run_statement(settings.data_dir, statement, format, limits)
 
     def status(self) -> dict[str, Any]:
         """Numbers of the store itself, for /metrics and /api/health."""

@@ -27,63 +27,84 @@ from store.statements import in_order, source
 log = logging.getLogger(__name__)
 
 _FROM_CATALOGUE = (
-    "peers", "activity", "edges_1m", "identity_facts", "stints", "sealed_journals", "delivered", "import_digests"
+    "peers", "activity", "edges_1m", "identity_facts", "stints", "resources_stored", "segments", "sealed_journals",
+    "delivered", "import_digests"
 )  # fmt: skip
 
 
-def publish(
-    database: Database, settings: StoreSettings, segments: list[Segment], step: Callable[[str], None]
-) -> None:
-    """Build and put in place a new ``sidelight.duckdb`` over ``segments``."""
-    folder = settings.temporary / "publish"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    built = folder / settings.published.name
-    cursor = database.cursor()
-    try:
-        database.attach(built, "sidelight")
-        try:
-            with _using(cursor, "sidelight"):
-                _fill(cursor, settings, segments)
-        finally:
-            database.detach("sidelight")
-    finally:
-        cursor.close()
-    sync(built)
-    step("published_built")
-    os.rename(built, settings.published)
-    sync(settings.data_dir)
-    step("published")
+class Publisher:
+    """Builds ``sidelight.duckdb`` again and again for one store.
+
+    Tables, views, macros and comments are made once, in a template without rows; each publishing copies
+    that file and fills it (binding some forty macros costs more than all their small tables' rows).
+    """
+
+    def __init__(self, database: Database, settings: StoreSettings) -> None:
+        self._database = database
+        self._settings = settings
+        self._folder = settings.temporary / "publish"
+        self._template = self._folder / "template.duckdb"
+        self._has_template = False
+
+    def publish(self, segments: list[Segment], step: Callable[[str], None]) -> None:
+        """Put a new ``sidelight.duckdb`` over ``segments`` in place."""
+        if not self._has_template:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder.mkdir(parents=True)
+            with self._writing(self._template) as cursor:
+                make_relations(cursor)
+            self._has_template = True
+        built = self._folder / self._settings.published.name
+        shutil.copyfile(self._template, built)
+        with self._writing(built) as cursor:
+            _fill(cursor, self._settings, segments)
+        sync(built)
+        step("published_built")
+        os.rename(built, self._settings.published)
+        sync(self._settings.data_dir)
+        step("published")
+
+    @contextlib.contextmanager
+    def _writing(self, path: Path) -> Iterator[Cursor]:
+        with contextlib.closing(self._database.cursor()) as cursor:
+            self._database.attach(path, "sidelight")
+            try:
+                cursor.execute("USE sidelight")
+                yield cursor
+            finally:
+                cursor.execute("USE memory")
+                self._database.detach("sidelight")
 
 
-@contextlib.contextmanager
-def _using(cursor: Cursor, alias: str) -> Iterator[None]:
-    cursor.execute(f"USE {alias}")
-    try:
-        yield
-    finally:
-        cursor.execute("USE memory")
+def make_relations(cursor: Cursor) -> None:
+    """Every table, view, macro and comment in the cursor's current database, without a row."""
+    cursor.execute("BEGIN TRANSACTION")
+    cursor.execute("CREATE TABLE about (key VARCHAR, value VARCHAR)")
+    for name in _FROM_CATALOGUE:
+        cursor.execute(f"CREATE TABLE {name} AS FROM catalogue.{name} LIMIT 0")
+    cursor.execute("CREATE TABLE instances AS FROM hot.instances LIMIT 0")
+    cursor.execute(f"CREATE VIEW resources AS {shown_sql('resources', 'FROM resources_stored')}")
+    for table in ROW_TABLES:
+        cursor.execute(f"CREATE TABLE empty_{table} AS FROM hot.empty_{table} LIMIT 0")
+        cursor.execute(f"CREATE VIEW {table}_stored AS {rows_sql(table, [], [], f'empty_{table}')}")
+        cursor.execute(f"CREATE VIEW {table}_raw AS {shown_sql(table, f'FROM {table}_stored')}")
+    cursor.execute("COMMIT")
+    install_for_users(cursor)
 
 
 def _fill(cursor: Cursor, settings: StoreSettings, segments: list[Segment]) -> None:
     cursor.execute("BEGIN TRANSACTION")
-    cursor.execute("CREATE TABLE about (key VARCHAR, value VARCHAR)")
     cursor.execute(
         "INSERT INTO about VALUES ('schema_version', ?), ('published_at', ?)", [str(VERSION), f"{utc_now()}Z"]
     )
     for name in _FROM_CATALOGUE:
-        cursor.execute(f"CREATE TABLE {name} AS FROM catalogue.{name}")
-    cursor.execute("CREATE TABLE instances AS FROM hot.instances")
-    cursor.execute("CREATE TABLE resources_stored AS FROM catalogue.resources")
-    cursor.execute(f"CREATE VIEW resources AS {shown_sql('resources', 'FROM resources_stored')}")
+        cursor.execute(f"INSERT INTO {name} FROM catalogue.{name}")
+    cursor.execute("INSERT INTO instances FROM hot.instances")
     for table in ROW_TABLES:
-        cursor.execute(f"CREATE TABLE empty_{table} AS FROM hot.empty_{table} LIMIT 0")
         files = [str(settings.data_dir / one.path) for one in segments if one.table == table]
-        stored = rows_sql(table, [], files, f"empty_{table}")
-        cursor.execute(f"CREATE VIEW {table}_stored AS {stored}")
-        cursor.execute(f"CREATE VIEW {table}_raw AS {shown_sql(table, f'FROM {table}_stored')}")
+        if files:
+            cursor.execute(f"CREATE OR REPLACE VIEW {table}_stored AS {rows_sql(table, [], files, '')}")
     cursor.execute("COMMIT")
-    install_for_users(cursor)
 
 
 def install_for_users(cursor: Cursor) -> None:

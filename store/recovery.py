@@ -23,7 +23,7 @@ from store.statements import sql
 log = logging.getLogger(__name__)
 
 # Peers, activity and rollups are counted again from the segments instead.
-_COPIES = ("identity_facts", "stints", "resources", "delivered", "import_digests")
+_COPIES = ("identity_facts", "stints", "resources_stored", "delivered", "import_digests")
 
 
 def open_catalogue(make: Callable[[], Database], settings: StoreSettings) -> tuple[Database, bool]:

@@ -40,20 +40,21 @@ def seal_journal(
         if name in slice_.tables
     ]
     now = catalogue.utc_now()
+    kept = book.kept_by(file.name)
     step("before_commit")
     with transaction(cursor, lambda do_commit: commit(segments, do_commit)):
         catalogue.record_segments(cursor, segments, now)
         catalogue.record_sealed_journal(cursor, file.name, now)
-        catalogue.record_delivered(cursor, book.kept_by(file.name), settings.delivered_memory_s, now)
-        cursor.execute(sql("seal/dictionaries"))
+        catalogue.record_delivered(cursor, kept, book.forget_before_us(kept))
+        cursor.execute(sql("seal/dictionaries", known="catalogue"))
         if "activity" in slice_.tables:
-            cursor.execute(sql("seal/activity", activity=slice_.relation("activity")))
+            cursor.execute(sql("seal/activity", known="catalogue", activity=slice_.relation("activity")))
         if "observations" in slice_.tables:
             cursor.execute(sql("seal/edges_1m", rows=slice_.relation("observations")))
         if "spans" in slice_.tables:
             rows = sql("seal/span_rows", rows=slice_.relation("spans"))
             cursor.execute(sql("seal/edges_1m", rows=rows))
         registry.save(cursor)
-    book.mark_sealed(file.name, time.time_ns() // 1000)
+    book.mark_sealed(file.name)
     step("after_commit")
     return segments

@@ -1,42 +1,42 @@
 -- What the store must not forget, beside the segments themselves. Changed only in the one transaction of
 -- a seal. No primary keys: DuckDB replays a WAL with large indexes slowly, and we insert what is new only.
-create table if not exists catalogue.about (key varchar not null, value varchar not null);
+create table if not exists {{known}}.about (key varchar not null, value varchar not null);
 
 -- One row per Parquet file under segments/.
-create table if not exists catalogue.segments (
+create table if not exists {{known}}.segments (
     table_name varchar not null, path varchar not null, journal varchar not null,
     row_count bigint not null, byte_count bigint not null,
     min_time timestamp, max_time timestamp, sealed_at timestamp not null
 );
 
 -- Journal files whose rows lie in segments; a file still in the folder under such a name is only unlinked.
-create table if not exists catalogue.sealed_journals (name varchar not null, sealed_at timestamp not null);
+create table if not exists {{known}}.sealed_journals (name varchar not null, sealed_at timestamp not null);
 
 -- Digests of exports whose rows are sealed: remembered for an hour, those of imports for ever.
-create table if not exists catalogue.delivered (digest uuid not null, received timestamp not null);
-create table if not exists catalogue.import_digests (digest uuid not null, received timestamp not null);
+create table if not exists {{known}}.delivered (digest uuid not null, received timestamp not null);
+create table if not exists {{known}}.import_digests (digest uuid not null, received timestamp not null);
 
 -- The dictionary behind `peer_key`, the counts per minute, who was at which address, and resources.
-create table if not exists catalogue.peers (
+create table if not exists {{known}}.peers (
     peer_key ubigint not null, signal varchar, reporter varchar, emitter varchar, source_ip varchar,
     destination_ip varchar, service_host varchar, service_port integer, subset varchar, protocol varchar,
     source_principal varchar, upstream_cluster varchar
 );
-create table if not exists catalogue.activity (minute timestamp not null, peer_key ubigint not null, "rows" bigint not null);
-create table if not exists catalogue.identity_facts (
+create table if not exists {{known}}.activity (minute timestamp not null, peer_key ubigint not null, "rows" bigint not null);
+create table if not exists {{known}}.identity_facts (
     emitter varchar, address varchar, evidence varchar, first_time timestamp, last_time timestamp,
     node_type varchar, cluster varchar, namespace varchar, pod varchar, workload varchar, app varchar,
     version varchar, service varchar, service_account varchar, zone varchar
 );
-create table if not exists catalogue.stints (
+create table if not exists {{known}}.stints (
     address varchar not null, emitter varchar not null, valid_from timestamp not null, last_time timestamp not null
 );
-create table if not exists catalogue.resources (
+create table if not exists {{known}}.resources_stored (
     resource_key ubigint not null, attributes struct("key" varchar, "value" varchar)[], schema_url varchar
 );
 
 -- Counts per minute, peer and kind of answer; latency as counts per bucket floor(ln(us) / ln(1.02)).
-create table if not exists catalogue.edges_1m (
+create table if not exists {{known}}.edges_1m (
     minute timestamp not null, peer_key ubigint not null, status_code integer, grpc_status integer,
     response_flags varchar, details_class varchar, "rows" bigint not null, duration_us_sum hugeint,
     latency map(integer, ubigint), request_bytes hugeint, response_bytes hugeint,

@@ -1,3 +1,3 @@
 -- Rows per minute and peer of the sealed journal.
-insert into catalogue.activity
+insert into {{known}}.activity
 select minute, peer_key, sum("rows")::bigint from {{activity}} group by all

@@ -1,4 +1,4 @@
 -- What the sealed rows point at and the catalogue does not know yet.
-insert into catalogue.peers select * from hot.peers where peer_key not in (select peer_key from catalogue.peers);
-insert into catalogue.resources
-select * from hot.resources where resource_key not in (select resource_key from catalogue.resources);
+insert into {{known}}.peers select * from hot.peers where peer_key not in (select peer_key from {{known}}.peers);
+insert into {{known}}.resources_stored
+select * from hot.resources where resource_key not in (select resource_key from {{known}}.resources_stored);
