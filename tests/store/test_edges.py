@@ -1,0 +1,90 @@
+"""Rows in, edges out: the plain-text cases of `tests/store/cases`, through the real loader."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from store.engine import Store
+from store.frames import Batch
+from store.graph_formats import node_label
+from store.queries import Queries
+from store.query_types import GraphQuery, Window
+from tests.store.edge_cases_reader import Case, Row, read_cases
+from tests.store.journals import batch, open_store, write_journal
+
+CASES = read_cases(Path(__file__).parent / "cases")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """One store that holds every case."""
+    folder = tmp_path_factory.mktemp("cases")
+    batches = [_batch(number, case) for number, case in enumerate(CASES)]
+    write_journal(folder / "journal", "cases-1", batches)
+    opened = open_store(folder)
+    opened.poll_once()
+    yield opened
+    opened.stop()
+
+
+@pytest.fixture(scope="module")
+def queries(store: Store) -> Queries:
+    return Queries(store)
+
+
+def _batch(number: int, case: Case) -> Batch:
+    rows = {"identities": case.identities(), "observations": case.observations(), "spans": case.spans()}
+    rows["resources"] = [{"attributes": []}] if rows["spans"] else []
+    return batch(f"export {number}", **{name: listed for name, listed in rows.items() if listed})
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.sentence)
+def test_edges(case: Case, store: Store, queries: Queries) -> None:
+    """Each case gives exactly its edges, and SQL's `edges` and `requests` count the same."""
+    start, end = case.noon, case.noon + timedelta(minutes=5)
+    graph = queries.graph(GraphQuery(Window(start, end)))
+    names = {node["id"]: node_label(node).removesuffix(f" {node['version']}") for node in graph["nodes"]}
+    wanted = case.tables["edges"]
+    found = [shown(edge, graph, names, list(wanted[0])) for edge in graph["edges"]]
+    assert sorted(map(str, found)) == sorted(map(str, wanted))
+    with store.reader(start, end) as cursor:
+        told = "select id, requests, errors, p95_ms from edges($start, $end) order by all"
+        table = cursor.execute(told, {"start": start, "end": end}).fetchall()
+        counted = "select count(*) from lane_rows($start, $end, 'version') where view = 'client'"
+        [(requests,)] = cursor.execute(counted, {"start": start, "end": end}).fetchall()
+    assert table == sorted((e["id"], e["requests"], e["errors"], e["p95_ms"]) for e in graph["edges"])
+    assert requests == sum(edge["requests"] for edge in graph["edges"])
+
+
+def shown(edge: dict[str, Any], graph: dict[str, Any], names: dict[str, str], columns: list[str]) -> Row:
+    """The edge as a row of a case's table."""
+    target = next(node for node in graph["nodes"] if node["id"] == edge["target"])
+    values = {
+        **edge,
+        "source": names[edge["source"]],
+        "target": names[edge["target"]],
+        "kind": target["kind"],
+        "gone": edge["client_gone"],
+        "success": edge["success_rate"],
+        "server": edge["server"]["requests"],
+        "server_errors": edge["server"]["errors"],
+        "counted": edge["counted_from"],
+        "bytes": edge["request_bytes"],
+        "codes": _counts(edge["codes"]),
+        "flags": _counts(edge["flags"]),
+        "grpc": _counts(edge["grpc_codes"]),
+    }
+    return {column: _text(values[column]) for column in columns}
+
+
+def _counts(counts: dict[str, int]) -> str | None:
+    return ",".join(f"{name}={count}" for name, count in counts.items()) or None
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else f"{value:g}" if isinstance(value, float) else str(value)
