@@ -82,7 +82,7 @@ def ask_facts(
 
 
 def ask_nodes(cursor: Any, grain: str, numbers: Iterable[int]) -> dict[int, Json]:
-    """Names of the nodes: number → id, kind, cluster, namespace, workload, app, version, service, instance."""
+    """Names of the nodes, by number: their ids, kinds and every field of `make_node`."""
     wanted = sorted(numbers)
     if not wanted:
         return {}

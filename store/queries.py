@@ -27,7 +27,7 @@ _EPOCH = datetime(1970, 1, 1)
 
 
 class Queries:
-    """``store`` is a `store.engine.Store`: ``reader``, ``database``, ``status``, ``known_imports``, ``sql``."""
+    """Over a `store.engine.Store`, of which every public method but the loading ones is used."""
 
     def __init__(self, store: Any) -> None:
         self._store = store

@@ -17,7 +17,7 @@ RELATIONS = ("observations_raw", "spans_raw", "peers", "activity", "instances")
 
 
 def install_macros(store: Any) -> None:
-    """Make the macros in ``store.database``. ``store`` gives ``reader(from, to)`` and ``database.cursor()``."""
+    """Make the macros in ``store.database``; ``store`` also gives ``reader(from, to)``."""
     with store.reader(None, None) as reader:
         shapes = {name: reader.execute(f"describe {identifier(name)}").fetchall() for name in RELATIONS}
     with contextlib.closing(store.database.cursor()) as cursor:

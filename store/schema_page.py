@@ -23,18 +23,20 @@ comments in the database; a test compares them.
 Macros give the product's own answers:
 
 - `edges(from, to)`: the graph as a table, one row per edge between workload versions. `requests`, `errors`,
-  `client_gone`, `unknown`, `success_rate`, `p50_ms` … `p99_ms`, `attempts` and bytes are the client view (what
-  callers got, each request once; percentiles of the callers' own rows where there are any); `server_requests`,
-  `server_errors`, `server_p50_ms`, `server_p95_ms` and `server_p99_ms` are what the called side received, attempts
-  included. The numbers are those of `/api/graph`; a node's percentiles there are over all client-view rows into it.
-- `outcome(protocol, status_code, grpc_status, flags, details, success)`: 'ok', 'error', 'client_gone' or 'unknown';
-  `success` is '5xx' or '4xx', flags are text such as 'URX,UF'.
-- `lane_rows(from, to, grain)`: every observation with the edge, leg and view it counts for; grain is 'version',
-  'workload', 'app', 'service' or 'instance'. `requests` is its client view.
+  `client_gone`, `unknown`, `success_rate`, `p50_ms` … `p99_ms`, `attempts` and bytes are the client view:
+  what callers got, each request once, percentiles of the callers' own rows where there are any.
+  `server_requests`, `server_errors`, `server_p50_ms`, `server_p95_ms` and `server_p99_ms` are what the called
+  side received, attempts included. The numbers are those of `/api/graph`; a node's percentiles there are
+  over all client-view rows into it.
+- `outcome(protocol, status_code, grpc_status, flags, details, success)`: 'ok', 'error', 'client_gone' or
+  'unknown'; `success` is '5xx' or '4xx', flags are text such as 'URX,UF'.
+- `lane_rows(from, to, grain)`: every observation with the edge, leg and view it counts for; grain is
+  'version', 'workload', 'app', 'service' or 'instance'. `requests` is its client view.
 
 ```sql
 select * from edges(now()::timestamp - interval 5 minute, now()::timestamp);
-select destination_workload, outcome, count(*) from requests where time >= now()::timestamp - interval 1 hour group by all;
+select destination_workload, outcome, count(*)
+from requests where time >= now()::timestamp - interval 1 hour group by all;
 ```
 """
 
@@ -43,7 +45,10 @@ def write_page(cursor: Any) -> str:
     """The page for the cursor's current database."""
     parts = [_HEAD]
     for view in VIEWS:
-        statement = "select comment from duckdb_views() where view_name = $name and database_name = current_database()"
+        statement = (
+            "select comment from duckdb_views() "
+            "where view_name = $name and database_name = current_database()"
+        )
         [(about,)] = cursor.execute(statement, {"name": view}).fetchall()
         columns = cursor.execute(
             "select column_name, data_type, comment from duckdb_columns() "

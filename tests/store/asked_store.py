@@ -57,9 +57,9 @@ def _rows() -> dict[str, list[dict[str, Any]]]:
 
 def _identity(pod: str, address: str, app: str, version: str) -> dict[str, Any]:
     return {
-        "time": NOON, "evidence": "als_node", "emitter": f"{pod}.default", "address": address, "node_type": "sidecar",
-        "cluster": "Kubernetes", "namespace": "default", "pod": pod, "workload": f"{app}-{version}", "app": app,
-        "version": version, "service": f"{app}.default.svc.cluster.local",
+        "time": NOON, "evidence": "als_node", "emitter": f"{pod}.default", "address": address,
+        "node_type": "sidecar",        "cluster": "Kubernetes", "namespace": "default", "pod": pod, "workload": f"{app}-{version}",
+        "app": app, "version": version, "service": f"{app}.default.svc.cluster.local",
     }  # fmt: skip
 
 
@@ -87,7 +87,7 @@ def _span(span: int, parent: int | None, start_ms: int, ms: int, **columns: Any)
         "time_ns": NOON_US * 1000 + 10_000_000_000 + start_ms * 1_000_000,
         "duration_ns": ms * 1_000_000, "trace_id": TRACE.bytes, "span_id": span, "parent_span_id": parent,
         "name": "reviews:9080/*", "kind": "client", "status": "unset", "is_proxy": False, "resource": 0,
-        "attributes": [("k", "v")], "events": [{"time_ns": NOON_US * 1000 + 10_005_000_000, "name": "e", "attributes": []}],
-        "links": [],
+        "attributes": [("k", "v")], "links": [],
+        "events": [{"time_ns": NOON_US * 1000 + 10_005_000_000, "name": "e", "attributes": []}],
     }  # fmt: skip
     return row | columns

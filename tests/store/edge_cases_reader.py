@@ -44,7 +44,7 @@ class Case:
         return rows
 
     def observations(self) -> list[dict[str, Any]]:
-        """`rows` → rows of `observations`: `at` seconds after noon, `code`, `flags`, `details`, `ms`, `n` copies."""
+        """`rows` → rows of `observations`; `at` is seconds after noon, `n` copies."""
         return [row for given in self.tables.get("rows", []) for row in _observations(self, given)]
 
     def spans(self) -> list[dict[str, Any]]:

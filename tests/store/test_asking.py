@@ -61,7 +61,7 @@ def test_namespaces_and_empty_windows(queries: Queries) -> None:
 
 
 def test_a_window_is_half_open(queries: Queries) -> None:
-    """[from, to) on start time: the request at 12:00:10 is in the window that starts there, not that ends there."""
+    """[from, to) on start time: a window that starts at a request has it, one that ends there has not."""
     for start, end, requests in (
         ("00:10", "00:20", 1),
         ("00:09", "00:10", 0),

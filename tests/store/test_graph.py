@@ -47,12 +47,13 @@ def test_hostile_names_stay_text() -> None:
     """A name full of markup and quotes cannot leave its label, in DOT, Mermaid or a table."""
     name = '<img src=x onerror=alert(1)>"];\\\n\x1b[31m'
     node = {
-        "id": "0" * 16, "kind": "workload", "namespace": "default", "workload": name, "app": None, "version": None,
-        "service": None, "instance": None, "health": "healthy",
+        "id": "0" * 16, "kind": "workload", "namespace": "default", "workload": name, "app": None,
+        "version": None, "service": None, "instance": None, "health": "healthy",
     }  # fmt: skip
     edge = {
-        "id": "1" * 16, "source": "0" * 16, "target": "0" * 16, "protocol": "http", "requests": 4, "rate": 1.0,
-        "errors": 1, "client_gone": 0, "success_rate": 0.75, "share": 0.5, "p50_ms": 1.0, "p95_ms": 2.0, "p99_ms": 3.0,
+        "id": "1" * 16, "source": "0" * 16, "target": "0" * 16, "protocol": "http", "requests": 4,
+        "rate": 1.0, "errors": 1, "client_gone": 0, "success_rate": 0.75, "share": 0.5,
+        "p50_ms": 1.0, "p95_ms": 2.0, "p99_ms": 3.0,
         "server": {"requests": 4, "success_rate": 1.0},
     }  # fmt: skip
     answer = {"nodes": [node], "edges": [edge]}

@@ -70,7 +70,7 @@ def test_refusals(kind: Any, params: dict[str, Any], code: str) -> None:
 
 
 def test_values_are_read() -> None:
-    """Repeatable namespaces, a default step of a sixtieth of the window, ids padded as Zipkin's short ones need."""
+    """Namespaces repeat, a step is a sixtieth of the window unless told, Zipkin's short ids are padded."""
     assert GraphQuery.from_params({"namespace": ["a", "b", "a"]}).namespaces == ("a", "b")
     assert TimeseriesQuery.from_params({"edge": EDGE, "window": "5m"}).step_s == 5
     assert TracesQuery.from_params({"errors": "1", "min_duration_ms": "2.5"}).min_duration_ms == 2.5
