@@ -58,8 +58,9 @@ def _rows() -> dict[str, list[dict[str, Any]]]:
 def _identity(pod: str, address: str, app: str, version: str) -> dict[str, Any]:
     return {
         "time": NOON, "evidence": "als_node", "emitter": f"{pod}.default", "address": address,
-        "node_type": "sidecar",        "cluster": "Kubernetes", "namespace": "default", "pod": pod, "workload": f"{app}-{version}",
-        "app": app, "version": version, "service": f"{app}.default.svc.cluster.local",
+        "node_type": "sidecar", "cluster": "Kubernetes", "namespace": "default", "pod": pod,
+        "workload": f"{app}-{version}", "app": app, "version": version,
+        "service": f"{app}.default.svc.cluster.local",
     }  # fmt: skip
 
 

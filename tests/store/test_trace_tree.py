@@ -12,8 +12,8 @@ from store.trace_tree import order_spans
 def span(own: str, parent: str | None, start: int) -> dict[str, Any]:
     absent = (
         "name kind service workload namespace version is_proxy status status_message failed status_code"
-        " grpc_status response_flags method url upstream_cluster upstream_address peer_address request_id user_agent "
-        "request_bytes response_bytes attributes resource events links"
+        " grpc_status response_flags method url upstream_cluster upstream_address peer_address request_id"
+        " user_agent request_bytes response_bytes attributes resource events links"
     )
     return {
         **dict.fromkeys(absent.split()),
