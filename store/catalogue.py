@@ -80,7 +80,8 @@ def read_delivered(cursor: Cursor, book: DeliveredBook, known: str = "catalogue"
     """Fill ``book`` with the sealed digests."""
     for table, imports in (("delivered", False), ("import_digests", True)):
         cursor.execute(
-            f"SELECT replace(digest::varchar, '-', '') AS digest, epoch_us(received) AS us FROM {known}.{table}"
+            "SELECT replace(digest::varchar, '-', '') AS digest, epoch_us(received) AS us "
+            f"FROM {known}.{table}"
         )
         rows = to_arrow(cursor)
         book.load_sealed(rows["digest"].to_pylist(), rows["us"].to_pylist(), imports=imports)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
 
-from store.catalogue import Segment, read_delivered, read_sealed_journals, read_segments, utc_now
+from store.catalogue import Segment, read_delivered, read_sealed_journals, read_segments
 from store.database import Cursor, Database, arrow_relations
 from store.digests import DeliveredBook
 from store.errors import StoreFailed
@@ -30,7 +30,9 @@ from store.registry import refresh_instances
 from store.relations import empty_arrow
 from store.sealing import seal_journal
 from store.settings import StoreSettings
+from store.sql_worker import SqlLimits, run_statement
 from store.statements import sql
+from store.status import describe
 
 log = logging.getLogger(__name__)
 
@@ -144,8 +146,8 @@ class Store:
 
     # Loading
 
-    def poll_once(self) -> int:
-        """Load everything the journal holds; without threads of our own also seal what is finished.
+    def poll_once(self, seal: bool | None = None) -> int:
+        """Load everything the journal holds; seal what is finished on ``seal``, or without threads of ours.
 
         Returns the rows loaded.
         """
@@ -155,7 +157,7 @@ class Store:
             total += rows
             if not frames:
                 break
-        if not self._threads:
+        if seal or (seal is None and not self._threads):
             self.seal(all=True)
         return total
 
@@ -288,9 +290,10 @@ class Store:
     def reader(self, from_time: datetime | None = None, to_time: datetime | None = None) -> Iterator[Cursor]:
         """A cursor on which the relations exist for [from_time, to_time) (None: open; naive means UTC).
 
-        Temp views ``observations_raw``, ``spans_raw``, ``logs_raw``, ``metric_points_raw``, ``rejects_raw``,
-        ``resources``, ``peers``, ``activity``, ``instances`` and ``edges_1m``: a superset of the window's rows,
-        in one snapshot, until the block ends. Anything else made on the cursor in the block is rolled back.
+        Temp views ``observations_raw``, ``spans_raw``, ``logs_raw``, ``metric_points_raw``,
+        ``rejects_raw``, ``resources``, ``peers``, ``activity``, ``instances`` and ``edges_1m``: a superset
+        of the window's rows, in one snapshot, until the block ends. Anything else made on the cursor in
+        the block is rolled back.
         """
         cursor = self.database.cursor()
         held = []
@@ -322,10 +325,8 @@ class Store:
         """Those of ``digests`` (hex) whose import is loaded; imports are remembered for ever."""
         return {digest for digest in digests if self._book.is_import_known(digest)}
 
-    def sql(self, statement: str, format: str) -> bytes:
-        """One ad-hoc statement in a process of its own, within this store's limits. Raises BadQuery."""
-        from store.sql_worker import SqlLimits, run_statement
-
+    def sql(self, statement: str, format: str = "json") -> bytes:
+        """One ad-hoc statement in a worker process (see ``store.sql_worker``). Raises BadQuery."""
         settings = self.settings
         limits = SqlLimits(
             settings.sql_time_limit_s,
@@ -337,8 +338,6 @@ class Store:
 
     def status(self) -> dict[str, Any]:
         """Numbers of the store itself, for /metrics and /api/health."""
-        from store.status import describe
-
         with self.lock:
             return describe(
                 self.settings,
@@ -350,6 +349,3 @@ class Store:
                 load_seconds=self._load_seconds,
                 failure=self.failure,
             )
-
-
-__all__ = ["Store", "utc_now"]

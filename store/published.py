@@ -27,8 +27,8 @@ from store.statements import in_order, source
 log = logging.getLogger(__name__)
 
 _FROM_CATALOGUE = (
-    "peers", "activity", "edges_1m", "identity_facts", "stints", "resources_stored", "segments", "sealed_journals",
-    "delivered", "import_digests"
+    "peers", "activity", "edges_1m", "identity_facts", "stints", "resources_stored", "segments",
+    "sealed_journals", "delivered", "import_digests"
 )  # fmt: skip
 
 

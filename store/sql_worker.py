@@ -39,7 +39,7 @@ class SqlLimits:
 def run_statement(
     data_dir: Path | str, statement: str, format: str = "json", limits: SqlLimits | None = None
 ) -> bytes:
-    """The statement's answer, encoded as ``format`` (of FORMATS). Raises BadQuery for what the asker can mend.
+    """The statement's answer, encoded as ``format`` (of FORMATS). Raises BadQuery if it cannot be had.
 
     JSON is a list of objects; CSV has a header row; Arrow is an IPC stream.
     """

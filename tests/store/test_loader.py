@@ -1,5 +1,7 @@
 """Journal → hot: what is loaded, what is dropped, and what a row's peer is."""
 
+# ruff: noqa: E501 - tables read better as tables
+
 from __future__ import annotations
 
 import os

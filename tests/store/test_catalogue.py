@@ -1,0 +1,103 @@
+"""The catalogue: versions, locks, and what is left when it is damaged."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from store.database import Database
+from store.errors import NewerStore, StoreLocked
+from tests.store.dying_store import STATUS
+from tests.store.journals import ask, batch, observation, open_store, write_journal
+
+ROOT = Path(__file__).parent.parent.parent
+COUNTS = (
+    'SELECT (SELECT count(*) FROM observations_raw), (SELECT sum("rows") FROM activity), '
+    '(SELECT sum("rows") FROM edges_1m), (SELECT count(*) FROM observations_raw JOIN peers USING (peer_key))'
+)
+
+
+def test_a_newer_folder_is_refused_with_a_sentence(tmp_path: Path) -> None:
+    """A catalogue with a higher schema version is left alone, and the message says what to do."""
+    open_store(tmp_path).stop()
+    database = Database(memory_limit="100MB", threads=1)
+    database.attach(tmp_path / "catalogue.duckdb", "catalogue")
+    database.cursor().execute("UPDATE catalogue.about SET value = '99' WHERE key = 'schema_version'")
+    database.close()
+    with pytest.raises(NewerStore, match=r"newer Sidelight \(schema 99, this one knows 1\): upgrade"):
+        open_store(tmp_path)
+
+
+def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
+    """A second process that opens the catalogue is told so, and harms nothing."""
+    store = open_store(tmp_path)
+    code = (
+        "import sys; from pathlib import Path; from tests.store.journals import open_store\n"
+        "from store.errors import StoreLocked\n"
+        "try: open_store(Path(sys.argv[1]))\n"
+        "except StoreLocked as error: print(error); sys.exit(3)"
+    )
+    other = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, capture_output=True, text=True
+    )
+    assert other.returncode == 3, other.stderr
+    assert "open in another process" in other.stdout
+    assert StoreLocked.__doc__
+    store.stop()
+
+
+def _sealed_folder(folder: Path) -> None:
+    """Two sealed journals; the process died without a checkpoint, so the second lies in the WAL."""
+    write_journal(folder / "journal", "c-1", [batch("1", observations=[observation(0), observation(1)])])
+    open_store(folder).stop()
+    store = open_store(folder)
+    store.poll_once()
+    store.stop()
+    write_journal(folder / "journal", "c-2", [batch("2", observations=[observation(60), observation(61)])])
+    command = [sys.executable, "-m", "tests.store.dying_store", str(folder), "journal_unlinked"]
+    assert subprocess.run(command, cwd=ROOT).returncode == STATUS
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "damage", ["none", "wal flipped", "wal zeros", "file garbage", "file gone", "all gone"]
+)
+def test_a_damaged_catalogue_costs_nothing_that_is_sealed(tmp_path: Path, damage: str) -> None:
+    """Whatever happens to the catalogue, the segments' rows are there once, and counted once."""
+    _sealed_folder(tmp_path)
+    catalogue, wal = tmp_path / "catalogue.duckdb", tmp_path / "catalogue.duckdb.wal"
+    assert wal.exists()
+    if damage == "wal flipped":
+        raw = bytearray(wal.read_bytes())
+        raw[len(raw) // 2 : len(raw) // 2 + 16] = bytes(255 - byte for byte in raw[len(raw) // 2 :][:16])
+        wal.write_bytes(raw)
+    elif damage == "wal zeros":
+        wal.write_bytes(wal.read_bytes() + bytes(4096))
+    elif damage == "file garbage":
+        catalogue.write_bytes(b"\0" * 8192)
+    elif damage == "file gone":
+        catalogue.unlink()
+    elif damage == "all gone":
+        for path in (catalogue, wal, tmp_path / "sidelight.duckdb"):
+            path.unlink()
+    store = open_store(tmp_path)
+    store.poll_once()
+    assert ask(store, COUNTS) == [(4, 4, 4, 4)]
+    set_aside = list(tmp_path.glob("*.corrupt.*"))
+    assert bool(set_aside) == (damage in ("wal flipped", "wal zeros", "file garbage", "file gone"))
+    store.stop()
+
+
+@pytest.mark.slow
+def test_an_export_delivered_before_the_damage_is_still_known(tmp_path: Path) -> None:
+    """The digests come back from the published file."""
+    _sealed_folder(tmp_path)
+    (tmp_path / "catalogue.duckdb").write_bytes(b"nothing")
+    write_journal(tmp_path / "journal", "c-3", [batch("2", observations=[observation(60)])])
+    store = open_store(tmp_path)
+    store.poll_once()
+    assert ask(store, "SELECT count(*) FROM observations_raw") == [(4,)]
+    store.stop()
