@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from store.catalogue import VERSION, Segment, utc_now
-from store.database import Cursor, Database, Error
+from store.database import Cursor, Database, Error, transaction
 from store.descriptions import comment_statements
 from store.physical import ROW_TABLES
 from store.relations import rows_sql, shown_sql
@@ -110,14 +110,19 @@ def _fill(cursor: Cursor, settings: StoreSettings, segments: list[Segment]) -> N
 def install_for_users(cursor: Cursor) -> None:
     """Views and macros users meet, over the relations of the current database, and their comments.
 
-    One that cannot be made is left out and logged: the others are of use without it.
+    One that cannot be made is left out and logged: the others are of use without it. All in one
+    transaction (each statement by itself would be a write and an fsync), begun anew without what failed.
     """
-    for folder in ("macros", "published"):
-        for name in in_order(folder):
-            try:
-                cursor.execute(source(name))
-            except Error as error:
-                log.error("%s cannot be installed: %s", name, error)
-    for statement in comment_statements(cursor):
-        with contextlib.suppress(Error):
-            cursor.execute(statement)
+    wanted = [name for folder in ("macros", "published") for name in in_order(folder)]
+    while True:
+        name = ""
+        try:
+            with transaction(cursor):
+                for name in wanted:
+                    cursor.execute(source(name))
+            break
+        except Error as error:
+            log.error("%s cannot be installed: %s", name, error)
+            wanted.remove(name)
+    with transaction(cursor):
+        cursor.execute(";\n".join(comment_statements(cursor)))
