@@ -92,7 +92,7 @@ def _target(address: str | None) -> Iterator[Target]:
             yield Target(_listening(data, process), process.pid, data)
         finally:
             process.terminate()
-            process.wait(10)
+            process.wait(60)
 
 
 def _listening(data: Path, process: subprocess.Popen[bytes]) -> str:

@@ -29,6 +29,7 @@ PROTOBUF, JSON = "application/x-protobuf", "application/json"
 
 # Envoy loses an export when an idle connection is closed under it, so they are kept for an hour.
 _KEEP_ALIVE_S = 3660
+_DISCARD_S = 5
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -68,54 +69,51 @@ class HttpApplication:
         as_json = headers.content_type == JSON
         if as_json:
             kind += "_json"
-        read_whole = False
+        reader = _Body(receive)
         try:
             try:
                 check_authorization(headers.get(b"authorization"), self._tokens)
                 _check_form(headers)
-                body = await self._body(headers, receive)
-                read_whole = True
+                body = await self._body(headers, reader)
                 peer = scope["client"][0] if scope.get("client") else None
                 answer = self._intake.offer(kind, body, peer)
             except Refused as error:
                 self._intake.turn_away(kind, error)
+                if not isinstance(error, TooSlow):
+                    await reader.discard(2 * self._limit)
                 raise
             await _reply_taken(send, kind, as_json, await answer)
         except Refused as error:
-            await _reply_refused(send, error, as_json, close=not read_whole)
+            await _reply_refused(send, error, as_json, close=not reader.at_end)
         except Disconnected:
             return
 
-    async def _body(self, headers: _Headers, receive: Receive) -> bytes:
+    async def _body(self, headers: _Headers, reader: _Body) -> bytes:
         """The whole body without its compression. While it grows it has its place in the room."""
         if headers.content_length > self._limit:
             raise _too_large(self._limit)
         with self._room_for_body() as take:
-            body = await self._received(receive, take)
+            body = await self._received(reader, take)
             if headers.encoding in ("", "identity"):
                 return body
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(self._openers, inflate, body, headers.encoding, self._limit)
 
-    async def _received(self, receive: Receive, take: Callable[[int], None]) -> bytes:
+    async def _received(self, reader: _Body, take: Callable[[int], None]) -> bytes:
         pieces: list[bytes] = []
         total = 0
         try:
             async with asyncio.timeout(self._timeout_s):
-                while True:
-                    message = await receive()
-                    if message["type"] == "http.disconnect":
-                        raise Disconnected
-                    piece = message.get("body", b"")
+                while not reader.at_end:
+                    piece = await reader.next()
                     total += len(piece)
                     if total > self._limit:
                         raise _too_large(self._limit)
                     take(len(piece))
                     pieces.append(piece)
-                    if not message.get("more_body"):
-                        return b"".join(pieces)
         except TimeoutError as error:
             raise TooSlow(f"The body did not arrive within {self._timeout_s:g} seconds.") from error
+        return b"".join(pieces)
 
     @contextlib.contextmanager
     def _room_for_body(self) -> Iterator[Callable[[int], None]]:
@@ -130,6 +128,34 @@ class HttpApplication:
             yield take
         finally:
             self._intake.room.give(taken)
+
+
+class _Body:
+    """A request's body, piece by piece."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self.at_end = False
+
+    async def next(self) -> bytes:
+        """Raises Disconnected."""
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            raise Disconnected
+        self.at_end = not message.get("more_body")
+        return message.get("body", b"")
+
+    async def discard(self, limit: int) -> None:
+        """Read on without keeping anything, within bounds.
+
+        A sender that is still sending when we close sees a reset instead of the status, and tries
+        the same body again and again.
+        """
+        left = limit
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_DISCARD_S):
+                while not self.at_end and left > 0:
+                    left -= len(await self.next())
 
 
 class _Headers:
