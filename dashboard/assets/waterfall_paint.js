@@ -147,7 +147,7 @@
   function gridLines(context, model, place, top, bottom, colours) {
     context.strokeStyle = colours.line;
     context.lineWidth = 1;
-    const marks = sidelight.waterfallModel.ticks(place.view[0], place.view[1], (place.right - place.left) / 110);
+    const marks = sidelight.waterfallModel.ticks(place.view[0], place.view[1], (place.right - place.left) / 80);
     context.beginPath();
     for (const at of marks) {
       const x = Math.round(place.x(at)) + 0.5;

@@ -15,11 +15,11 @@ def duration_scatter(traces: Sequence[dict[str, Any]], *, keep: str | None = Non
     """Traces of `/api/traces` → a point each; `customdata` is `[trace_id]`, for the click.
 
     Traces with errors are red diamonds, so colour alone does not carry it. The axis is logarithmic when
-    durations span more than a factor of fifty. No name from telemetry is in the figure.
+    durations span more than a factor of twenty. No name from telemetry is in the figure.
     """
     known = [trace for trace in traces if trace.get("duration_ms") is not None]
     durations = [trace["duration_ms"] for trace in known if trace["duration_ms"] > 0]
-    wide = bool(durations) and max(durations) > 50 * min(durations)
+    wide = bool(durations) and max(durations) > 20 * min(durations)
     groups = (
         ("ok", BLUE, "circle", [trace for trace in known if not trace.get("errors")]),
         ("errors", RED, "diamond", [trace for trace in known if trace.get("errors")]),
@@ -42,6 +42,7 @@ def _points(label: str, colour: str, symbol: str, traces: Sequence[dict[str, Any
         customdata=[[trace["trace_id"], trace.get("spans")] for trace in traces],
         name=label,
         mode="markers",
+        cliponaxis=False,
         marker={
             "color": colour,
             "symbol": symbol,

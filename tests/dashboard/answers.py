@@ -114,7 +114,7 @@ def traces() -> dict[str, Any]:
             "root_service": "istio-ingressgateway",
             "root_name": "productpage.default.svc.cluster.local:9080/productpage*",
             "spans": 22 - number % 5,
-            "errors": 6 if number == 0 else number % 9 == 5,
+            "errors": 6 if number == 0 else int(number % 9 == 5),
             "services": services,
         }
         for number in range(36)
