@@ -46,7 +46,7 @@
     const view = cy.extent(), taken = ground();
     cy.nodes("[!box]").forEach((node) => {
       const p = node.position();
-      taken.take([p.x - 70, p.y - 24, p.x + 70, p.y + 24]);
+      taken.take([p.x - 73, p.y - 24, p.x + 73, p.y + 24]);
     });
     const weight = (e) => (e.hasClass("chosen") ? 1e9 : 0) + (e.data("split") ? 1e7 : 0) + (e.data("bad") > 0 ? 1e6 : 0) + e.data("rate");
     const edges = cy.edges().filter((e) => e.data(field) || (withLocks && e.data("lock")));

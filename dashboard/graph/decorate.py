@@ -15,7 +15,7 @@ from dashboard import wording
 Json = dict[str, Any]
 
 FAILING = 0.1
-NAME_LENGTH = 19
+NAME_LENGTH = 18
 
 
 def node_name(node: Json) -> str:

@@ -17,7 +17,7 @@ from statistics import fmean
 from dashboard.graph.ranks import Weights, ranks, without_strays
 from dashboard.graph.spread import spread
 
-NODE_WIDTH, NODE_HEIGHT = 136.0, 44.0
+NODE_WIDTH, NODE_HEIGHT = 142.0, 44.0
 ROOT = ""
 SWEEPS = 12
 STRAIGHTENINGS = 6
@@ -58,7 +58,7 @@ class Gaps:
     side: float
 
 
-GAPS = (Gaps(96, 62, 0, 0), Gaps(132, 26, 30, 30), Gaps(110, 14, 24, 24))
+GAPS = (Gaps(96, 62, 0, 0), Gaps(150, 26, 30, 30), Gaps(110, 14, 24, 24))
 
 
 @dataclass

@@ -26,7 +26,7 @@ LABEL_NAMES = {
     "p95": "p95",
     "p99": "p99",
     "throughput": "Bytes",
-    "off": "None",
+    "off": "Off",
 }
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
@@ -61,7 +61,7 @@ def toolbar(state: ViewState) -> html.Div:
         id=FIND,
         type="search",
         debounce=0.2,
-        placeholder="Find a workload   /",
+        placeholder="Find   /",
         className="find",
         value=state.find,
     )
@@ -69,8 +69,6 @@ def toolbar(state: ViewState) -> html.Div:
         [
             segments(WINDOW, window_options(state.window), state.window, "Last"),
             custom,
-            html.Button("Pause", id=LIVE, className="button live-toggle", n_clicks=0, type="button"),
-            html.Span(className="gap"),
             segments(TYPE, [{"label": t.capitalize(), "value": t} for t in TYPES], state.type, "By"),
             segments(LABEL, [{"label": LABEL_NAMES[n], "value": n} for n in LABELS], state.label, "Edges"),
             html.Span(className="gap"),

@@ -55,6 +55,7 @@ def _header() -> html.Header:
             html.Span(
                 "connecting", id=CLOCK, className="clock", title="When this page last heard from the server"
             ),
+            html.Button("Pause", id=controls.LIVE, className="button live-toggle", n_clicks=0, type="button"),
             html.Button("Dark", id=controls.THEME, className="button quiet", n_clicks=0, type="button"),
             html.A("API", href="/api/docs", className="nav-link"),
         ],
