@@ -19,6 +19,8 @@ from collector.decode.text import offsets_of
 from collector.decode.types import Decoded, Export, Refusal
 from collector.decode.wire import SearchTooLong, first_error
 
+MAX_CALL_BYTES = 2**31 - 1
+
 
 class BrokenExports(Exception):
     """Some exports must be refused; the others must be decoded again without them.
@@ -94,17 +96,18 @@ def chunks(raw: pa.BinaryArray) -> Iterator[tuple[int, int]]:
         start = end
 
 
-def refuse_over_limit(export_of: np.ndarray, limit: int, what: str) -> None:
-    """Raise BrokenExports for the exports with more than ``limit`` children."""
-    if len(export_of) > limit:
-        exports, counts = np.unique(export_of, return_counts=True)
-        over = {
-            int(export): f"{count} {what} in one export, at most {limit} are read"
-            for export, count in zip(exports, counts, strict=True)
-            if count > limit
-        }
-        if over:
-            raise BrokenExports(over, wire=False)
+def refuse_over_limit(lists: pa.ListArray, export_of: np.ndarray, limit: int, what: str) -> None:
+    """Raise BrokenExports for the exports with more than ``limit`` children in these lists."""
+    counts = np.diff(offsets_of(lists))
+    if counts.sum() <= limit:
+        return
+    totals = np.bincount(export_of, counts, minlength=1)
+    over = {
+        export: f"{int(totals[export])} {what} in one export, at most {limit} are read"
+        for export in np.flatnonzero(totals > limit).tolist()
+    }
+    if over:
+        raise BrokenExports(over, wire=False)
 
 
 def over_limit(export_of: np.ndarray, limit: int) -> np.ndarray:
@@ -145,7 +148,9 @@ def decode_without_broken(
 
 
 def _as_array(bodies: list[bytes]) -> pa.BinaryArray:
-    """Like pa.array, in one copy."""
+    """Like pa.array, in one copy. Raises ValueError past 2 GiB: the caller's fault, not the data's."""
+    if sum(map(len, bodies)) > MAX_CALL_BYTES:
+        raise ValueError(f"more than {MAX_CALL_BYTES} bytes in one decode call")
     offsets = np.zeros(len(bodies) + 1, np.int32)
     np.cumsum([len(body) for body in bodies], out=offsets[1:])
     buffers = [None, pa.py_buffer(offsets), pa.py_buffer(b"".join(bodies))]

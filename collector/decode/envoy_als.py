@@ -19,7 +19,15 @@ from collector.decode import als_columns as cols
 from collector.decode import identity, ids, limits
 from collector.decode.als_node import NOBODY, ProxyNode, read_identifier, split_identifier
 from collector.decode.attributes import KnownKeys
-from collector.decode.envelope import Level, children, chunks, decode_without_broken, over_limit, parse
+from collector.decode.envelope import (
+    Level,
+    children,
+    chunks,
+    decode_without_broken,
+    over_limit,
+    parse,
+    refuse_over_limit,
+)
 from collector.decode.otlp import finish, reject_marked, table_of
 from collector.decode.rejected import RejectLog
 from collector.decode.text import integers, null_if_empty, offsets_of, take, text_column
@@ -61,9 +69,13 @@ def decode_als(exports: Sequence[Export]) -> Decoded:
         streams = _streams(exports, numbers, messages.column("identifier"))
         tables, accepted = [], 0
         for protocol in ("http", "tcp"):
-            groups = children(messages.column(f"{protocol}_logs"))
+            sent = messages.column(f"{protocol}_logs")
+            refuse_over_limit(sent, numbers, limits.GROUPS_PER_EXPORT, "groups of entries")
+            groups = children(sent)
             export_of = numbers[groups.parent]
-            entries = children(parse(_ENTRIES[protocol], groups.raw, export_of).column("records"))
+            lists = parse(_ENTRIES[protocol], groups.raw, export_of).column("records")
+            refuse_over_limit(lists, export_of, limits.RECORDS_REFUSED, "entries")
+            entries = children(lists)
             batch = _Entries(protocol, groups, entries, export_of[entries.parent])
             for table, skipped in batch.observations(log, streams):
                 tables.append(table)

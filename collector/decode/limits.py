@@ -14,7 +14,8 @@ LINKS = 128  # per span
 ANY_VALUE_DEPTH = 8  # nested arrays and maps inside one attribute
 
 RECORD_BYTES = 1024 * 1024  # one span, log record, metric or access log entry
-RECORDS_PER_EXPORT = 200_000
+RECORDS_PER_EXPORT = 200_000  # those after it are rejected
+RECORDS_REFUSED = 1_000_000  # an export with more is refused whole, before anything is laid out
 GROUPS_PER_EXPORT = 50_000  # resources, and scopes, in one export
 FIELDS_SEARCHED = 300_000  # in a refused body, for the byte where it breaks
 REJECTS_DESCRIBED = 20  # per export; all are counted
@@ -23,5 +24,5 @@ JSON_BYTES = 16 * 1024 * 1024  # a JSON body becomes many times its size in Pyth
 
 # What one call of the wire decoder is given: small enough that a 2-byte-per-attribute payload
 # expands to tens of megabytes and not to gigabytes, large enough to amortise the calls.
-CHUNK_BYTES = 4 * 1024 * 1024
+CHUNK_BYTES = 2 * 1024 * 1024
 CHUNK_ROWS = 16_384

@@ -14,7 +14,15 @@ import pyarrow as pa
 
 from collector.decode import identity, ids, limits
 from collector.decode.attributes import AttributeTable
-from collector.decode.envelope import Level, children, chunks, over_limit, parse, refuse_over_limit
+from collector.decode.envelope import (
+    BrokenExports,
+    Level,
+    children,
+    chunks,
+    over_limit,
+    parse,
+    refuse_over_limit,
+)
 from collector.decode.rejected import RejectLog
 from collector.decode.text import offsets_of, take, text_column
 from collector.decode.types import Decoded, Export
@@ -76,14 +84,16 @@ def open_exports(
     signal: Signal, exports: Sequence[Export], bodies: pa.BinaryArray, numbers: np.ndarray
 ) -> Opened:
     """Open everything above the records. Raises BrokenExports."""
-    groups = children(parse("Request", bodies, numbers).column("groups"))
+    top = parse("Request", bodies, numbers).column("groups")
+    refuse_over_limit(top, numbers, limits.GROUPS_PER_EXPORT, "resources")
+    groups = children(top)
     group_export = numbers[groups.parent]
-    refuse_over_limit(group_export, limits.GROUPS_PER_EXPORT, "resources")
     group_rows = parse("Group", groups.raw, group_export)
+    refuse_over_limit(group_rows.column("scoped"), group_export, limits.GROUPS_PER_EXPORT, "scopes")
     scopes = children(group_rows.column("scoped"))
     scope_export = group_export[scopes.parent]
-    refuse_over_limit(scope_export, limits.GROUPS_PER_EXPORT, "scopes")
     scope_rows = parse("Scoped", scopes.raw, scope_export)
+    refuse_over_limit(scope_rows.column("records"), scope_export, limits.RECORDS_REFUSED, signal.records)
     records = children(scope_rows.column("records"))
     schema_url = text_column(group_rows.column("schema_url"), limits.NAME_BYTES)
     received = np.array([export.received_us for export in exports], np.int64)
@@ -108,7 +118,9 @@ def _resources(
 ) -> tuple[pa.Table, pa.StringArray, pa.Table]:
     sizes = np.diff(offsets_of(raw))
     if sizes.size and sizes.max() > limits.RECORD_BYTES:
-        refuse_over_limit(export_of[sizes > limits.RECORD_BYTES], 0, "resources of over 1 MiB")
+        over = np.unique(export_of[sizes > limits.RECORD_BYTES]).tolist()
+        reason = f"a resource of more than {limits.RECORD_BYTES} bytes"
+        raise BrokenExports(dict.fromkeys(over, reason), wire=False)
     tables, names, found = [RESOURCES.empty_table()], [pa.array([], pa.string())], []
     for start, end in chunks(raw):
         numbers = export_of[start:end]

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from collector.decode import ids, limits
 from collector.decode.attributes import attribute_maps
-from collector.decode.envelope import Level, children, chunks, decode_without_broken, parse
+from collector.decode.envelope import Level, children, chunks, decode_without_broken, parse, refuse_over_limit
 from collector.decode.otlp import (
     METRICS,
     Opened,
@@ -78,7 +78,9 @@ class _Batch:
 def _batches(
     opened: Opened, log: RejectLog, kind: str, records: np.ndarray, metrics: pa.RecordBatch, room: np.ndarray
 ) -> Iterator[_Batch]:
-    level = children(metrics.column(kind).field("points"))
+    lists = metrics.column(kind).field("points")
+    refuse_over_limit(lists, opened.export_of[records], limits.RECORDS_REFUSED, "points")
+    level = children(lists)
     for start, end in chunks(level.raw):
         metric = level.parent[start:end]
         export_of = opened.export_of[records[metric]]
