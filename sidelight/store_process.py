@@ -6,14 +6,20 @@ not sealed stays in the journal and is loaded again.
 
 from __future__ import annotations
 
+import os
 import ssl
+import threading
+import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from collector.settings import read_tokens
 from dashboard.settings import DashboardSettings
 from sidelight.data_folder import local_token
 from store.settings import StoreSettings
+
+if TYPE_CHECKING:
+    from store.engine import Store
 
 
 def store_settings(settings: dict[str, Any]) -> StoreSettings:
@@ -32,6 +38,13 @@ def dashboard_settings(settings: dict[str, Any], tokens: tuple[str, ...] = ()) -
     )
 
 
+def _leave_when_failed(store: Store) -> None:
+    """DuckDB gave up for good: end, so that the supervisor starts a fresh process on the same files."""
+    while store.failure is None:
+        time.sleep(0.5)
+    os._exit(1)
+
+
 def run_store_process(settings: dict[str, Any]) -> int:
     import uvicorn
 
@@ -42,6 +55,7 @@ def run_store_process(settings: dict[str, Any]) -> int:
     store = Store(store_settings(settings))
     store.open()
     store.start()
+    threading.Thread(target=_leave_when_failed, args=(store,), name="failure-watch", daemon=True).start()
     try:
         tokens: tuple[str, ...] = ()
         if settings["token_file"]:

@@ -7,6 +7,7 @@ its file before it gives it its name, so an unlocked file gets no more frames).
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from dataclasses import dataclass, field
@@ -38,7 +39,8 @@ class JournalFile:
     finished: bool = False
     """No frame will be added (nobody holds its lock)."""
     exhausted: bool = False
-    """Finished, and every whole frame has been handed on."""
+    """Finished, and every whole frame has been *kept*: only then may the file be sealed. A read that hands on
+    the last frames does not set it; the next one does, behind ``advance``."""
     lost_bytes: int = 0
     """Bytes of a torn tail, never acknowledged."""
     _fd: int = field(default=-1, repr=False)
@@ -64,13 +66,9 @@ class JournalFile:
             return [], 0
         wanted = max(max_bytes, self._next_frame_bytes())
         data = os.pread(self._fd, min(wanted, size - self.offset), self.offset)
-        batches, after, broken = _whole_frames(data)
+        batches, after = _whole_frames(data)
         if not batches and self.finished:
             self.lost_bytes = size - self.offset
-            self.exhausted = True
-        elif broken and self.finished:
-            self.exhausted = False  # the next read finds nothing whole and says so
-        elif self.finished and self.offset + after == size:
             self.exhausted = True
         return batches, self.offset + after
 
@@ -109,16 +107,14 @@ class JournalFile:
         return True
 
 
-def _whole_frames(data: bytes) -> tuple[list[Batch], int, bool]:
+def _whole_frames(data: bytes) -> tuple[list[Batch], int]:
     batches: list[Batch] = []
     end = 0
-    try:
+    with contextlib.suppress(BrokenFrame):  # what follows a broken frame was never acknowledged
         for batch, after in decode_frames(data, 0, WIRE):
             batches.append(batch)
             end = after
-    except BrokenFrame:
-        return batches, end, True
-    return batches, end, False
+    return batches, end
 
 
 def remove_journal(path: Path) -> None:

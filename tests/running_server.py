@@ -114,7 +114,7 @@ class Server:
         return f"http://{self.ui}{path}" + (f"?{query}" if query else "")
 
     def get(self, path: str, **params: Any) -> Any:
-        with urllib.request.urlopen(self.url(path, **params), timeout=30) as answer:
+        with urllib.request.urlopen(self.url(path, **params), timeout=120) as answer:
             return json.load(answer)
 
     def answers(self, path: str) -> bool:

@@ -122,7 +122,10 @@ class Mesh:
 
     def _lay_out_logs(self, plan: Plan) -> None:
         for pod in plan.proxies:
-            for tree, log in (("pods", text_log(self.log_dir, pod)), ("pods-json", json_log(self.log_dir, pod))):
+            for tree, log in (
+                ("pods", text_log(self.log_dir, pod)),
+                ("pods-json", json_log(self.log_dir, pod)),
+            ):
                 log.touch()
                 folder = self.log_dir / tree / f"{pod.namespace}_{pod.name}_{pod.uid}" / "istio-proxy"
                 folder.mkdir(parents=True, exist_ok=True)

@@ -47,7 +47,9 @@ def test_the_share_is_what_each_version_answered(lived: LivedMesh) -> None:
     for edge in lived.graph["edges"]:
         source, target = nodes[edge["source"]], nodes[edge["target"]]
         if target["kind"] == "workload":
-            told[source["workload"] or source["kind"], short(target["service"]), target["version"]] = edge["share"]
+            told[source["workload"] or source["kind"], short(target["service"]), target["version"]] = edge[
+                "share"
+            ]
         elif target["kind"] == "service":
             assert edge["share"] is None
     true = {key: count / answered[key[0], key[1]] for key, count in by_version.items()}
@@ -64,7 +66,9 @@ def test_what_no_version_answered_is_explained(lived: LivedMesh) -> None:
     }
     aborts = [edge for (_, target), edge in lost.items() if target == "ratings"]
     assert aborts
-    assert all(edge["flags"] == {"FI": edge["requests"]} and edge["errors"] == edge["requests"] for edge in aborts)
+    assert all(
+        edge["flags"] == {"FI": edge["requests"]} and edge["errors"] == edge["requests"] for edge in aborts
+    )
     circuit = lost["productpage-v1", "stock"]
     assert circuit["flags"] == {"UO": circuit["requests"]}
     gone = lost["productpage-v1", "reviews"]
