@@ -94,7 +94,7 @@ def print_graph(answer: dict[str, Any], format: str) -> None:
         json.dump(answer, sys.stdout, indent=2 if sys.stdout.isatty() else None)
         sys.stdout.write("\n")
         return
-    from store import graph_formats
+    import store.graph_formats as graph_formats
 
     if format == "table":
         from sidelight.tables import print_graph_table

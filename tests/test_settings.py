@@ -80,3 +80,34 @@ def test_serve_refuses_in_one_line_with_status_1(tmp_path: Path) -> None:
     assert len(refused.stderr.strip().splitlines()) == 1
     assert "--token-file" in refused.stderr
     assert run_cli("serve", "--no-such-option").returncode == 2
+
+
+def test_the_settings_page_lists_every_room_setting() -> None:
+    """docs/settings.md names each setting of the collector and the store with its default."""
+    from dataclasses import MISSING, fields
+
+    from collector.settings import CollectorSettings
+    from store.settings import StoreSettings
+
+    page = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    table = {
+        name: default.strip().strip("`")
+        for name, default in re.findall(r"^\| `(\w+)` \|([^|]*)\|", page, re.M)
+    }
+    shared = {
+        "data",
+        "name",
+        "grpc",
+        "http",
+        "token_file",
+        "tls_cert",
+        "tls_key",
+        "client_ca",
+        "allow_anonymous",
+    }
+    defaults = {
+        name: field.default for name, field in CollectorSettings.model_fields.items() if name not in shared
+    } | {field.name: field.default for field in fields(StoreSettings) if field.default is not MISSING}
+    assert {name: str(value).lower() for name, value in defaults.items()} == {
+        name: value.lower() for name, value in table.items() if name in defaults
+    }

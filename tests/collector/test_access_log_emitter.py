@@ -1,7 +1,5 @@
 """Whose log a file is, from its path and from its lines."""
 
-# ruff: noqa: E501 - log lines are long
-
 from __future__ import annotations
 
 from typing import Any

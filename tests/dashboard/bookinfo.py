@@ -164,5 +164,10 @@ class FakeQueries:
         return {"healthy": True, "rows": {"observations": {"hot": rows, "sealed": 0}}, "lag_s": 0.1}
 
 
-if __name__ == "__main__":
+def write_golden() -> None:
+    """Write `graph_bookinfo.json` anew (`make golden`)."""
     GOLDEN.write_text(json.dumps(graph(), indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    write_golden()
