@@ -16,6 +16,8 @@ from collector.decode.types import Decoded, Export
 from store.schema import TABLES
 from tests.collector.captures import CAPTURES, ENVOY, RECEIVED_US, exports, framed, lines
 
+pytestmark = pytest.mark.slow
+
 ROUNDS, PER_ROUND = 25, 100
 MARKS = [b"\x00", b"\xff", b"\x0a", b"\x80" * 10, b'"', b"{", b"\\ud800", b"null"]
 
