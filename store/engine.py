@@ -195,12 +195,7 @@ class Store:
         with self.lock:
             slice_ = self._slices.of_journal(file.name)
 
-        def committed() -> None:
-            file.advance(after)
-            if file.finished and not file.exhausted:
-                file.read(0)
-
-        tick = load_batches(cursor, slice_, batches, self._book, self.lock, committed)
+        tick = load_batches(cursor, slice_, batches, self._book, self.lock, lambda: file.advance(after))
         self._counters["loaded_rows"] += tick.rows()
         self._counters["repeated_exports"] += tick.repeated
         return tick.rows()
