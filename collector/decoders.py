@@ -7,9 +7,10 @@ from collector.decode.otlp_json import decode_logs_json, decode_metrics_json, de
 from collector.decode.otlp_logs import decode_logs
 from collector.decode.otlp_metrics import decode_metrics
 from collector.decode.otlp_traces import decode_traces
+from collector.decode.types import Export
 from collector.intake import Decoder
 
-__all__ = ["DECODERS", "split_identifier"]
+__all__ = ["DECODERS", "split_identifier", "warm_up"]
 
 DECODERS: dict[str, Decoder] = {
     "otlp_traces": decode_traces,
@@ -20,3 +21,9 @@ DECODERS: dict[str, Decoder] = {
     "otlp_metrics_json": decode_metrics_json,
     "als": decode_als,
 }
+
+
+def warm_up() -> None:
+    """Let the decoders build what they keep, before the first sender waits for it."""
+    for decode in DECODERS.values():
+        decode([Export(b"", None, 0)])

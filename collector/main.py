@@ -17,7 +17,6 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import NoReturn
 
-from collector.decode.types import Export
 from collector.errors import CollectorError
 from collector.grpc_server import GrpcServer
 from collector.http_server import HttpServer
@@ -69,8 +68,8 @@ class Collector:
             from collector import decoders as real  # heavy imports, not needed by tests of the servers
 
             decoders, split_identifier = real.DECODERS, real.split_identifier
+            real.warm_up()
         self.settings = settings
-        self._decoders = decoders
         self.metrics = Metrics(settings.name)
         self.journal = JournalWriter(
             settings.journal_folder,
@@ -92,7 +91,6 @@ class Collector:
 
     async def start(self) -> None:
         """Raises PortTaken or SettingsError."""
-        self._warm_up()
         await self.grpc.start()
         await self.http.start()
         self._write_snapshot()
@@ -111,11 +109,6 @@ class Collector:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._snapshots
         self._write_snapshot()
-
-    def _warm_up(self) -> None:
-        """Let the decoders build what they keep before the first sender waits for it."""
-        for decode in self._decoders.values():
-            decode([Export(b"", None, 0)])
 
     async def _keep_snapshots(self) -> None:
         while True:
