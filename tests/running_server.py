@@ -58,7 +58,7 @@ class Server:
         self.process: subprocess.Popen[bytes] | None = None
         self.log = data.parent / f"{data.name}.log"
 
-    def start(self, seconds: float = 40) -> Server:
+    def start(self, seconds: float = 240) -> Server:
         self.spawn()
 
         def is_ready() -> bool:
@@ -82,7 +82,7 @@ class Server:
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(15)
+                self.process.wait(60)
             if self.process.poll() is None:
                 self.kill_tree()
         self.process = None
@@ -119,7 +119,7 @@ class Server:
 
     def answers(self, path: str) -> bool:
         try:
-            with urllib.request.urlopen(self.url(path), timeout=2) as answer:
+            with urllib.request.urlopen(self.url(path), timeout=10) as answer:
                 return answer.status == 200
         except (OSError, urllib.error.URLError):
             return False
@@ -130,7 +130,7 @@ class Server:
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
         request = urllib.request.Request(self.url("/api/sql"), data=body, headers=headers)
         try:
-            with urllib.request.urlopen(request, timeout=120) as answer:
+            with urllib.request.urlopen(request, timeout=240) as answer:
                 rows = json.load(answer)
         except urllib.error.HTTPError as error:
             raise AssertionError(error.read().decode()) from error
@@ -147,7 +147,7 @@ def running(data: Path, *options: str) -> Iterator[Server]:
 
 
 def run_cli(
-    *arguments: str, cwd: Path | None = None, timeout: float = 120
+    *arguments: str, cwd: Path | None = None, timeout: float = 600
 ) -> subprocess.CompletedProcess[str]:
     """`sidelight ARGUMENTS`, its output captured (so: a pipe, no terminal)."""
     return subprocess.run(

@@ -67,9 +67,11 @@ def draw(page: Page, trace: dict[str, Any], *, search: str = "") -> None:
     """Open the page at ``?search`` and draw the trace."""
     if search:
         page.goto(URL + search)
+    # As one text: Playwright takes a minute to wrap each value of a large trace.
     page.evaluate(
-        "payload => { window.hurt = 0; sidelight.waterfall.draw(document.getElementById('here'), payload) }",
-        json.loads(json.dumps(waterfall_payload(trace))),
+        "text => { window.hurt = 0;"
+        " sidelight.waterfall.draw(document.getElementById('here'), JSON.parse(text)) }",
+        json.dumps(waterfall_payload(trace)),
     )
     settle(page)
 

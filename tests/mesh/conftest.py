@@ -33,7 +33,7 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LivedMesh]:
     folder = tmp_path_factory.mktemp("lived")
     server = Server(folder / "data")
     try:
-        server.start(120)
+        server.start()
         with Mesh(grpc_target=server.grpc, work_dir=folder / "mesh") as mesh:
             began = _now()
             mesh.start()
@@ -61,4 +61,4 @@ def _wait_until_counted(server: Server) -> None:
         seen.append(server.get("/api/health")["store"]["loaded_rows"])
         return len(seen) > 3 and seen[-1] == seen[-4]
 
-    wait_for(is_quiet, 120, "the telemetry has arrived")
+    wait_for(is_quiet, 300, "the telemetry has arrived")

@@ -123,7 +123,7 @@ def test_imported_files_tell_the_same_as_live(lived: LivedMesh, kind: str, tmp_p
     files = log_files(lived, kind)
     assert len(files) == len(lived.mesh.plan.proxies)
     data = str(tmp_path / "data")
-    first = run_cli("import", "--data", data, *map(str, files), timeout=300)
+    first = run_cli("import", "--data", data, *map(str, files))
     assert first.returncode == 0, first.stderr
     window = ("--from", lived.window["from_"], "--to", lived.window["to"])
     asked = run_cli("graph", "--data", data, *window)
@@ -132,7 +132,7 @@ def test_imported_files_tell_the_same_as_live(lived: LivedMesh, kind: str, tmp_p
     assert comparable(imported) == comparable(lived.graph)
     assert {edge["attempts"] for edge in imported["edges"]} == {None}
 
-    again = run_cli("import", "--data", data, *map(str, files), timeout=300)
+    again = run_cli("import", "--data", data, *map(str, files))
     assert "already imported" in again.stderr + again.stdout
     assert json.loads(run_cli("graph", "--data", data, *window).stdout) == imported
 

@@ -6,8 +6,12 @@
 -- `bucket` counts steps of `step_us` since `from_time` (one step as long as the window: always 0).
 -- `only_no` keeps the edge with that number, or the edges into the node with that number (out of it, where
 -- nobody calls it); null keeps all.
--- Rows are counted by (peer_key, minute, kind of answer) *before* they meet the lanes: integers and short
--- strings in the hot pass, names only in the small result. Upgrades (101) are sessions: no latency.
+-- Upgrades (101) are sessions: no latency.
+--
+-- What makes it quick: rows are counted by (peer_key, kind of answer) *before* they meet the lanes, by
+-- integers and short strings. Nearly every peer means the same in every minute; only rows of the others
+-- (and of TCP, whose denials are told by their details alone) are looked at minute by minute, in a scan of
+-- their own that ends at once where there are none.
 create or replace macro edge_facts(from_time, to_time, grain, step_us, only_no) as table
 with every_lane as materialized (
     from lanes(from_time, to_time, grain)
@@ -17,23 +21,63 @@ lane as materialized (
     where only_no is null or edge_no = only_no or target_no = only_no
        or (source_no = only_no and only_no not in (select target_no from every_lane))
 ),
+active as (
+    select peer_key as lane_key, count(distinct minute) as minutes
+    from activity
+    where minute >= date_trunc('minute', from_time::timestamp) - interval 1 minute
+      and minute < to_time::timestamp + interval 1 minute
+    group by peer_key
+),
+steady_lane as materialized (
+    select
+        lane_key, leg, view, signal, protocol, source_no, target_no, edge_no, share_service, count(*) as minutes
+    from lane
+    where not linked and not unlinked
+    group by all
+),
+uneven as materialized (
+    select distinct lane_key
+    from steady_lane join active using (lane_key)
+    where steady_lane.minutes <> active.minutes or protocol = 'tcp'
+),
+quick_lane as materialized (
+    select * exclude (minutes) from steady_lane anti join uneven using (lane_key)
+),
+careful_lane as materialized (
+    select * exclude (linked, unlinked, source_end, target_end)
+    from lane semi join uneven using (lane_key)
+    where not linked and not unlinked
+),
 seen as not materialized (
     select
-        peer_key as lane_key, epoch_us(time) // 60000000 as minute_no,
-        (epoch_us(time) - epoch_us(from_time::timestamp)) // step_us as bucket,
-        status_code, grpc_status, response_flags, tls,
-        -- Only a TCP denial is told by its details alone.
-        case when status_code is null then response_code_details end as details,
+        peer_key as lane_key, time,
+        case
+            when step_us >= epoch_us(to_time::timestamp) - epoch_us(from_time::timestamp) then 0
+            else (epoch_us(time) - epoch_us(from_time::timestamp)) // step_us
+        end as bucket,
+        status_code, grpc_status, response_flags, tls, response_code_details as details,
         duration_us, attempts, request_bytes, response_bytes
     from observations_raw
     where time >= from_time::timestamp and time < to_time::timestamp
     union all
     select
-        peer_key, epoch_us(time) // 60000000, (epoch_us(time) - epoch_us(from_time::timestamp)) // step_us,
-        status_code, grpc_status, response_flags, null, null, duration_ns // 1000, null, request_bytes, response_bytes
+        peer_key, time,
+        case
+            when step_us >= epoch_us(to_time::timestamp) - epoch_us(from_time::timestamp) then 0
+            else (epoch_us(time) - epoch_us(from_time::timestamp)) // step_us
+        end,
+        status_code, grpc_status, response_flags, null, null,
+        duration_ns // 1000, null, request_bytes, response_bytes
     from spans_raw
     where time >= from_time::timestamp and time < to_time::timestamp
       and peer_key in (select lane_key from every_lane where signal = 'span')
+),
+careful as not materialized (
+    select
+        * replace (case when status_code is null then details end as details),
+        epoch_us(time) // 60000000 as minute_no
+    from seen
+    where lane_key in (select lane_key from uneven)
 ),
 -- Invariant 5c. Inbound rows that do not show their direct caller are matched to the caller's own row by
 -- request id and the address the caller sent to; what no caller's row claims stays `unknown`'s.
@@ -66,36 +110,42 @@ found as materialized (
         duration_us, attempts, request_bytes, response_bytes
     from loose left join link using (row_no)
 ),
-plain_lane as materialized (
-    select * from lane where not unlinked and not linked
-),
 counted as (
     select
-        lane_key, minute_no, bucket, status_code, grpc_status, response_flags, tls, details,
+        lane_key, bucket, status_code, grpc_status, response_flags, tls,
         count(*) as requests, sum(duration_us) as duration_us, count(duration_us) as timed,
         sum(attempts) as attempts, count(attempts) as attempts_known,
         sum(request_bytes) as request_bytes, sum(response_bytes) as response_bytes
     from seen
     group by all
 ),
-timed as not materialized (
-    select bucket, edge_no, coalesce(only_no, target_no) as called_no, view, leg, duration_us
-    from seen join plain_lane using (lane_key, minute_no)
-    where duration_us is not null and status_code is distinct from 101
-    union all
-    select bucket, edge_no, coalesce(only_no, target_no) as called_no, view, leg, duration_us
-    from found join lane using (lane_key, minute_no, linked)
-    where duration_us is not null and status_code is distinct from 101
-),
 tallied as (
-    select * exclude (lane_key, minute_no, linked, unlinked, source_end, target_end)
-    from counted join plain_lane using (lane_key, minute_no)
+    select * exclude (lane_key) from counted join quick_lane using (lane_key)
+    union all by name
+    select
+        * exclude (lane_key, minute_no, time, duration_us, attempts),
+        1 as requests, duration_us, (duration_us is not null)::bigint as timed,
+        attempts, (attempts is not null)::bigint as attempts_known
+    from careful join careful_lane using (lane_key, minute_no)
     union all by name
     select
         * exclude (lane_key, minute_no, linked, unlinked, source_end, target_end, duration_us, attempts),
         1 as requests, duration_us, (duration_us is not null)::bigint as timed,
         attempts, (attempts is not null)::bigint as attempts_known
     from found join lane using (lane_key, minute_no, linked)
+),
+timed as not materialized (
+    select bucket, edge_no, coalesce(only_no, target_no) as called_no, view, leg, duration_us
+    from seen join quick_lane using (lane_key)
+    where duration_us is not null and status_code is distinct from 101
+    union all
+    select bucket, edge_no, coalesce(only_no, target_no) as called_no, view, leg, duration_us
+    from careful join careful_lane using (lane_key, minute_no)
+    where duration_us is not null and status_code is distinct from 101
+    union all
+    select bucket, edge_no, coalesce(only_no, target_no) as called_no, view, leg, duration_us
+    from found join lane using (lane_key, minute_no, linked)
+    where duration_us is not null and status_code is distinct from 101
 )
 select
     'count' as fact, bucket, edge_no, source_no, target_no, protocol, view, leg, signal, share_service,
