@@ -104,7 +104,7 @@ def running_collector(
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
-    assert started.wait(60)
+    assert started.wait(300)
     if failure:
         thread.join(5)
         raise failure[0]
