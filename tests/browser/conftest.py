@@ -48,8 +48,9 @@ def until(page: Page, expression: str, patience_s: float = PATIENCE_S) -> Any:
         time.sleep(0.1)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
+    """One browser for this folder, and for no other: while Playwright lives, its thread can run no asyncio."""
     with sync_playwright() as play:
         chrome = play.chromium.launch(executable_path=find_chrome(), args=FLAGS, timeout=PATIENCE_S * 1000)
         yield chrome

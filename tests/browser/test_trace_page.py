@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from dashboard.waterfall import waterfall_payload
 from fixtures.traces import bookinfo_trace, large_trace
@@ -16,16 +16,6 @@ from fixtures.traces import bookinfo_trace, large_trace
 pytestmark = pytest.mark.browser
 
 ASSETS = Path(__file__).parents[2] / "dashboard" / "assets"
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 HOSTILE = '<img src=x onerror="window.hurt=1"><script>window.hurt=1</script>'
 URL = "http://waterfall.test/traces/22e0de5f11da5d4116946a0cfd73d453"
 PATIENCE_MS = 60_000
@@ -38,16 +28,8 @@ def html() -> str:
     return f"<!doctype html><meta charset=utf-8><style>{styles}</style><div id=here></div>{scripts}"
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with sync_playwright() as play:
-        chromium = play.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS, timeout=PATIENCE_MS)
-        yield chromium
-        chromium.close()
-
-
 @pytest.fixture
-def page(browser: Any) -> Iterator[Page]:
+def page(browser: Browser) -> Iterator[Page]:
     """An empty page with the scripts loaded; an error on it fails the test."""
     opened = browser.new_page(viewport={"width": 1200, "height": 760}, device_scale_factor=2)
     opened.set_default_timeout(PATIENCE_MS)
