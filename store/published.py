@@ -16,13 +16,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from store.catalogue import VERSION, Segment, utc_now
-from store.database import Cursor, Database, Error, transaction
+from store.database import DUCKDB_VERSION, Cursor, Database, Error, transaction
 from store.descriptions import comment_statements
 from store.physical import ROW_TABLES
 from store.relations import rows_sql, shown_sql
 from store.segments import sync
 from store.settings import StoreSettings
-from store.statements import in_order, source
+from store.statements import digest_of_all, in_order, source
 
 log = logging.getLogger(__name__)
 
@@ -35,26 +35,27 @@ _FROM_CATALOGUE = (
 class Publisher:
     """Builds ``sidelight.duckdb`` again and again for one store.
 
-    Tables, views, macros and comments are made once, in a template without rows; each publishing copies
-    that file and fills it (binding some forty macros costs more than all their small tables' rows).
+    Tables, views, macros and comments are made once, in a template without rows that outlives the process;
+    each publishing copies that file and fills it (binding some forty macros costs more than all their small
+    tables' rows). Its name tells what it was made from, so another version makes its own.
     """
 
     def __init__(self, database: Database, settings: StoreSettings) -> None:
         self._database = database
         self._settings = settings
         self._folder = settings.temporary / "publish"
-        self._template = self._folder / "template.duckdb"
-        self._has_template = False
+        self._template = self._folder / f"template-{VERSION}-{DUCKDB_VERSION}-{digest_of_all()}.duckdb"
 
     def publish(self, segments: list[Segment], step: Callable[[str], None]) -> None:
         """Put a new ``sidelight.duckdb`` over ``segments`` in place."""
-        if not self._has_template:
+        built = self._folder / self._settings.published.name
+        if not self._template.exists():
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder.mkdir(parents=True)
-            with self._writing(self._template) as cursor:
+            with self._writing(built) as cursor:
                 make_relations(cursor)
-            self._has_template = True
-        built = self._folder / self._settings.published.name
+            sync(built)
+            built.rename(self._template)
         shutil.copyfile(self._template, built)
         with self._writing(built) as cursor:
             _fill(cursor, self._settings, segments)

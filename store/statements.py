@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from functools import cache
+from hashlib import blake2b
 from pathlib import Path
 
 ROOT = Path(__file__).parent / "sql"
@@ -19,6 +20,13 @@ _FRAGMENT = re.compile(r"\{\{(\w+)\}\}")
 def all_names() -> tuple[str, ...]:
     """Names of all statements: paths below ``store/sql`` without ``.sql``, sorted."""
     return tuple(sorted(str(path.relative_to(ROOT).with_suffix("")) for path in ROOT.rglob("*.sql")))
+
+
+@cache
+def digest_of_all() -> str:
+    """Names what is made from these statements: it changes with any of them."""
+    text = "\0".join(f"{name}\0{source(name)}" for name in all_names())
+    return blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 @cache

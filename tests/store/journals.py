@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import fcntl
 import os
+import shutil
+import tempfile
 from datetime import datetime, timedelta
+from functools import cache
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -93,7 +97,27 @@ def frame_bytes(one: Batch) -> bytes:
     return b"".join(bytes(part) for part in encode_frame(one))
 
 
+@cache
+def _template() -> Path:
+    """The template of ``sidelight.duckdb``, as a store's first start makes it: once for all tests."""
+    folder = Path(tempfile.mkdtemp(prefix="sidelight-template-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    store = Store(StoreSettings(data_dir=folder))
+    store.open()
+    store.poll_once()
+    store.stop()
+    return StoreSettings(data_dir=folder).temporary / "publish"
+
+
+def give_template(data_dir: Path) -> None:
+    """Spare the folder's first store the making of a template."""
+    place = StoreSettings(data_dir=data_dir).temporary / "publish"
+    if not place.exists():
+        shutil.copytree(_template(), place)
+
+
 def open_store(data_dir: Path, **settings: Any) -> Store:
+    give_template(data_dir)
     store = Store(StoreSettings(data_dir=data_dir, **settings))
     store.open()
     return store

@@ -14,7 +14,7 @@ import pytest
 
 from store.frames import Batch
 from tests.store.dying_store import STATUS
-from tests.store.journals import NOON, ask, batch, observation, open_store, write_journal
+from tests.store.journals import NOON, ask, batch, give_template, observation, open_store, write_journal
 
 ROOT = Path(__file__).parent.parent.parent
 EVERYTHING = (
@@ -158,6 +158,7 @@ def test_a_death_at_any_step_loses_and_doubles_nothing(tmp_path: Path, step: str
     """A store that dies at a step of loading or sealing, restarted, has every row exactly once."""
     write_journal(tmp_path / "journal", "c-1", exports("a"))
     write_journal(tmp_path / "journal", "c-2", exports("b"))
+    give_template(tmp_path)
     command = [sys.executable, "-m", "tests.store.dying_store", str(tmp_path), step, str(nth)]
     assert subprocess.run(command, cwd=ROOT).returncode == STATUS
     store = open_store(tmp_path)

@@ -9,7 +9,8 @@ select
         when starts_with(response_code_details, 'rbac_access_denied') then 'rbac_access_denied'
         else 'other'
     end as details_class,
-    count(*), sum(duration_us), histogram(floor(ln(greatest(duration_us, 1)) / ln(1.02))::integer),
+    count(*), sum(duration_us),
+    histogram(floor(ln(greatest(duration_us, 1)) / ln(1.02))::integer) filter (duration_us is not null),
     sum(request_bytes), sum(response_bytes), sum(attempts), count(attempts),
     count(*) filter (tls = 'mutual'), count(tls)
 from {{rows}}
