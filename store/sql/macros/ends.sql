@@ -7,7 +7,7 @@ select distinct on (who) who as end_no, make_node(
 from proxy_history()
 union all
 -- A proxy the registry does not know: its own name still tells namespace and pod.
-select hash('emitter', emitter), any_value(
+select hash('emitter', emitter), max(
     case
         when emitter is null then unknown_node(null)
         when starts_with(emitter, '@') then unknown_node(emitter[2:])
@@ -22,12 +22,12 @@ from (
 group by emitter
 union all
 -- A version that only a subset names: the one workload that answers to it, if there is one.
-select hash('subset', service_host, subset), coalesce(any_value(named.node), any_value(make_node(
+select hash('subset', service_host, subset), coalesce(max(named.node), max(make_node(
     'workload', null, host_namespace(service_host), null, split_part(service_host, '.', 1), subset, service_host, null
 )))
 from peers
 left join (
-    select service, version, any_value(make_node(
+    select service, version, max(make_node(
         'workload', cluster, namespace, coalesce(workload, app, service), app, version, service, null
     )) as node
     from proxy_history()
