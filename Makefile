@@ -5,6 +5,11 @@ BIN   := $(VENV)/bin
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 
+# Every test that starts a process would compile our modules anew where this is set.
+export PYTHONDONTWRITEBYTECODE :=
+# Two processes, each with whole files (tests/conftest.py groups them). One: ARGS="-n 0".
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
+
 .PHONY: help demo test quick check golden bench lock format clean test-duckdb2
 
 help: ## what can be made
@@ -14,10 +19,10 @@ demo: $(VENV)/demo.stamp ## a real Envoy mesh and the live dashboard (ARGS="--re
 	@$(BIN)/sidelight demo $(ARGS)
 
 test: check $(VENV)/chromium.stamp ## every test, also those with Envoy and a browser
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(PYTEST) $(ARGS)
 
 quick: $(VENV)/test.stamp ## the tests without Envoy and browser
-	@$(BIN)/python -m pytest -q -m "not mesh and not browser and not slow" $(ARGS)
+	@$(PYTEST) -q -m "not mesh and not browser and not slow" $(ARGS)
 
 check: $(VENV)/test.stamp ## ruff and mypy
 	@$(BIN)/ruff check .

@@ -28,6 +28,9 @@ TICK_AT_LEAST_EVERY_S = 2.0  # the window slides on even when nothing arrives
 REST = 4.0  # a snapshot rests this many times its own cost
 KEEP_VIEWS = 32
 MAX_NAMESPACES = 1000
+# As long as Kubernetes lets one be. A longer one is shown, but not offered as a filter: the browser's
+# dropdown indexes every piece of every name.
+LONGEST_NAMESPACE = 63
 KEEP_DRAWINGS = 4  # how many ticks a browser may lag behind and still get a patch
 
 
@@ -130,7 +133,11 @@ class Live:
             if graph["nodes"]:
                 self._positions[where] = positions
                 if len(self.namespaces) < MAX_NAMESPACES:
-                    self.namespaces |= {n["namespace"] for n in graph["nodes"] if n.get("namespace")}
+                    self.namespaces |= {
+                        name
+                        for node in graph["nodes"]
+                        if (name := node.get("namespace")) and len(name) <= LONGEST_NAMESPACE
+                    }
             done = self._clock()
             entry.snapshot = Snapshot(graph, positions, seq, done, done - now, next(self._serials))
             return entry.snapshot

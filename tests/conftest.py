@@ -10,6 +10,14 @@ import pytest
 from tests.running_server import Server, running
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Two processes share the suite by file; what shares the one mesh that has lived stays together."""
+    for item in items:
+        folder = item.path.parent
+        group = folder if folder.name == "mesh" else item.path
+        item.add_marker(pytest.mark.xdist_group(str(group.relative_to(item.config.rootpath))))
+
+
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
     """A real `sidelight serve` with an empty folder."""

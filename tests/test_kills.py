@@ -17,7 +17,7 @@ import pytest
 from tests.payloads import LOGS, TRACES, app_spans, log_records
 from tests.running_server import Server, accepts, wait_for
 
-KILLS_EACH = 5
+KILLS_EACH = 20
 RECORDS = 7
 
 
@@ -78,10 +78,13 @@ def test_nothing_acknowledged_is_lost_or_doubled_by_kills(tmp_path: Path) -> Non
         sender.start()
     try:
         for round_number in range(KILLS_EACH):
+            # Each round a little later in what goes on: loading, sealing, publishing, starting.
+            moment = 0.05 * round_number
             for name in ("collector", "store"):
-                time.sleep(0.2 + 0.04 * round_number)
+                _wait_for_an_answer(senders)
+                time.sleep(moment)
                 _kill_child(server, name)
-            time.sleep(0.3 + 0.03 * round_number)
+            time.sleep(moment)
             server.kill_tree()
             _start_again(server)
         wait_for(lambda: server.answers("/readyz"), 180, "the last restart answers")
@@ -105,6 +108,12 @@ def test_nothing_acknowledged_is_lost_or_doubled_by_kills(tmp_path: Path) -> Non
         assert stored == (spans, spans, logs, logs)
     finally:
         server.stop()
+
+
+def _wait_for_an_answer(senders: list[Sender]) -> None:
+    """Until one more export was acknowledged: there is something new to lose."""
+    before = sum(sender.acknowledged for sender in senders)
+    wait_for(lambda: sum(s.acknowledged for s in senders) > before, 180, "something is acknowledged")
 
 
 def _start_again(server: Server) -> None:

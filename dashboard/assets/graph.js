@@ -35,8 +35,9 @@
     let sized = container.clientWidth > 0;
     new ResizeObserver(() => {
       cy.resize();
-      if (container.clientWidth > 0 && (!sized || !state.moved)) fit(false);
-      sized = container.clientWidth > 0;
+      if (container.clientWidth === 0) return; // another page is shown: this one comes back as it was
+      if (!sized || !state.moved) fit(false);
+      sized = true;
     }).observe(container);
     return cy;
   }

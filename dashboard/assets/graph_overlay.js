@@ -34,7 +34,7 @@
     ink.setTransform(ratio * z, 0, 0, ratio * z, ratio * pan.x, ratio * pan.y);
     const view = cy.extent();
     titles(ink, cy, c, z, view);
-    if (z >= 0.4) details(ink, cy, c, view);
+    if (z >= 0.62) details(ink, cy, c, view);
     if (z >= 0.62 && sidelight.graph.view.locks !== false) locks(ink, cy, c, view);
     if (overlay.running) traffic(ink, cy, c, view, now, z);
   }

@@ -49,7 +49,7 @@
     const age = Date.now() - watch.tick, seconds = Math.round(age / 1000);
     const silent = age > SILENT_MS;
     clock.dataset.state = silent ? "silent" : watch.live ? "live" : "paused";
-    clock.textContent = silent ? `no news for ${seconds} s` : watch.live ? (seconds < 2 ? "live" : `${seconds} s ago`) : "paused";
+    clock.textContent = silent ? `no news for ${seconds} s` : watch.live ? (seconds < 3 ? "live" : `${seconds} s ago`) : "paused";
     if (silent) revive();
   }, 1000);
   // A page that slept in a background tab is not silent, it was not looking.

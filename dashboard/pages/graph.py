@@ -170,6 +170,8 @@ def _register_view(app: Dash) -> None:
         Output(ids.VIEW, "data"),
         Output(ids.SELECTION, "data"),
         Output(controls.WINDOW, "options"),
+        # Together with the values: a dropdown forgets a value that is not among its options.
+        Output(controls.NAMESPACES, "options", allow_duplicate=True),
         *[Output(name, "value") for name in controls.VALUES],
         Input(ids.LOCATION, "search"),
         *[Input(name, "value") for name in controls.VALUES],
@@ -180,9 +182,11 @@ def _register_view(app: Dash) -> None:
         State(ids.LOCATION, "pathname"),
         State(ids.VIEW, "data"),
         State(controls.THEME, "children"),
+        State(controls.NAMESPACES, "options"),
+        prevent_initial_call="initial_duplicate",
     )
     async def sync(search: str | None, *rest: Any) -> list[Any]:
-        *values, _live, _theme, picked, _close, path, held, theme_name = rest
+        *values, _live, _theme, picked, _close, path, held, theme_name, namespaces = rest
         same = [no_update] * len(controls.VALUES)
         touched = {key.split(".")[0] for key in ctx.triggered_prop_ids}
         if held is None or ids.LOCATION in touched:
@@ -192,7 +196,8 @@ def _register_view(app: Dash) -> None:
             if held == view.to_json():
                 raise PreventUpdate
             options = controls.window_options(view.window)
-            return [no_update, view.to_json(), view.selection, options, *controls.shown(view)]
+            known = sorted({*(namespaces or ()), *view.namespaces})
+            return [no_update, view.to_json(), view.selection, options, known, *controls.shown(view)]
         before = view = ViewState.from_json(held)
         by_id = dict(zip(controls.VALUES, values, strict=True))
         for name in touched:
@@ -209,7 +214,7 @@ def _register_view(app: Dash) -> None:
         if {view.start, view.end} != {before.start, before.end}:
             same = controls.shown(view)
         selection = view.selection if view.selection != before.selection else no_update
-        return [view.to_search(), view.to_json(), selection, no_update, *same]
+        return [view.to_search(), view.to_json(), selection, no_update, no_update, *same]
 
 
 def _register_live(app: Dash, live: Live) -> None:

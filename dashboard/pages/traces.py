@@ -227,8 +227,8 @@ def nothing_found(params: dict[str, str]) -> list[Any]:
                 ),
                 html.P(
                     [
-                        html.Code("sidelight config istio"),
-                        " prints what to apply to send traces here and to sample more.",
+                        html.Code("randomSamplingPercentage: 100"),
+                        " in Istio's Telemetry resource samples every request; the README shows all of it.",
                     ]
                 ),
             ],

@@ -264,7 +264,7 @@ def test_the_search_asks_only_what_the_form_has() -> None:
 
 def test_an_empty_search_teaches() -> None:
     """With nothing found, the page says why there may be no traces and what to run."""
-    assert "sidelight config istio" in text_of(traces.nothing_found({"window": "15m"}))
+    assert "randomSamplingPercentage: 100" in text_of(traces.nothing_found({"window": "15m"}))
     assert "Ask for less" in text_of(traces.nothing_found({"window": "15m", "service": "reviews"}))
 
 

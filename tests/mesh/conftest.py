@@ -5,13 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from sidelight.mesh import Mesh
+from tests.browser.pages import browser, context, open_page
 from tests.running_server import Server, wait_for
+
+__all__ = ["browser", "context", "open_page"]
 
 # Some 5,700 requests between services.
 REQUESTS = 1600
@@ -26,6 +29,15 @@ class LivedMesh:
     truth: dict[str, Any]
     window: dict[str, str]
     graph: dict[str, Any]
+
+    @property
+    def link(self) -> dict[str, str]:
+        """The window in the graph page's link, which knows whole seconds: none of the requests is near its ends."""
+        begin, end = (datetime.fromisoformat(self.window[name]) for name in ("from_", "to"))
+        return {
+            "from": f"{begin:%Y-%m-%dT%H:%M:%SZ}",
+            "to": f"{end + timedelta(seconds=1):%Y-%m-%dT%H:%M:%SZ}",
+        }
 
 
 @pytest.fixture(scope="package")
