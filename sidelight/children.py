@@ -39,7 +39,9 @@ def main(arguments: list[str]) -> int:
     settings: dict[str, Any] = json.loads(Path(os.environ["SIDELIGHT_SETTINGS"]).read_text(encoding="utf-8"))
     if arguments[0] == "collector":
         from sidelight.collector_process import run_collector_process
+        from store.without_pandas import do_without_pandas
 
+        do_without_pandas()
         return run_collector_process(settings, int(arguments[1]))
     from sidelight.store_process import run_store_process
 

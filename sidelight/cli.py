@@ -92,6 +92,13 @@ def serve(
         settings = load(config, **given)
     except BadSettings as error:
         raise fail(str(error)) from error
+    if settings.names is not None:
+        from sidelight.names_file import BadNames, journal_names
+
+        try:
+            journal_names(settings.names, settings.data)
+        except BadNames as error:
+            raise fail(str(error)) from error
     from sidelight.launch import become_supervisor
 
     become_supervisor(settings)

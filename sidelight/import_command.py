@@ -31,6 +31,7 @@ from collector.file_chunks import CannotRead, LineFile
 from collector.file_import import Outcome, check_format, import_file
 from collector.journal import JournalWriter, writer_name
 from sidelight.import_targets import ImportTarget, NoTarget, open_target
+from sidelight.names_file import BadNames, journal_names
 from store.frames import Batch
 
 SHOWN_REJECTS = 10
@@ -57,7 +58,7 @@ def run_import(
 ) -> int:
     """Import ``files`` ('-' is standard input) and return the exit status: 0 if anything was read (or had
     been read before), 1 if nothing could be, 2 for wrong usage. ``console`` writes to stderr."""
-    pod, wrong = _check_options(format, format_string, emitter, names)
+    pod, wrong = _check_options(format, format_string, emitter)
     if wrong:
         _say(console, f"sidelight import: {wrong}")
         return _USAGE
@@ -67,8 +68,10 @@ def run_import(
         _say(console, f"sidelight import: {error}")
         return 1
     try:
+        if names is not None:
+            journal_names(names, opened.journal_dir.parent)
         return _import_all(files, format, pod, opened, console)
-    except (NoTarget, JournalFull) as error:
+    except (BadNames, NoTarget, JournalFull) as error:
         _say(console, f"sidelight import: {error}")
         return 1
     finally:
@@ -76,12 +79,10 @@ def run_import(
 
 
 def _check_options(
-    form: str, format_string: str | None, emitter: str | None, names: Path | None
+    form: str, format_string: str | None, emitter: str | None
 ) -> tuple[Pod | None, str | None]:
     if format_string is not None:
         return None, "--format-string is not read yet; the formats istio, envoy and json are."
-    if names is not None:
-        return None, "--names is not read by import yet; leave it out."
     try:
         check_format(form)
     except CannotRead as error:

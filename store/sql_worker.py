@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from store.errors import BadQuery
+from store.without_pandas import do_without_pandas
 
 FORMATS = ("json", "csv", "arrow", "parquet")
 
@@ -86,15 +87,6 @@ def _answer(done: subprocess.CompletedProcess[bytes], limits: SqlLimits) -> byte
     return body
 
 
-class WithoutPandas:
-    """DuckDB and pyarrow import pandas to see whether a value is one of its own: here a second for nothing."""
-
-    @staticmethod
-    def find_spec(name: str, path: Any = None, target: Any = None) -> None:
-        if name == "pandas":
-            raise ModuleNotFoundError("pandas is not needed here", name=name)
-
-
 def too_slow(limits: SqlLimits) -> BadQuery:
     """The answer to a statement that was stopped."""
     return BadQuery(
@@ -105,7 +97,7 @@ def too_slow(limits: SqlLimits) -> BadQuery:
 
 
 if __name__ == "__main__":
-    sys.meta_path.insert(0, WithoutPandas())
+    do_without_pandas()
     from store.sql_sandbox import main
 
     sys.exit(main())

@@ -7,7 +7,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from dashboard.figures.style import AMBER, BLUE, VIOLET, calm_figure, column, tick_times
+from dashboard.figures.style import AMBER, BLUE, VIOLET, calm_figure, gaps, points_frame, tick_times
 
 # Field, label, colour, dash: told apart by the dash as well as by the colour.
 _LINES = (
@@ -19,12 +19,13 @@ _LINES = (
 
 def latency_figure(points: Sequence[dict[str, Any]], *, keep: str | None = None) -> go.Figure:
     """Points of one view of `/api/timeseries` → p50, p95 and p99 in ms; null steps are gaps."""
-    times = column(points, "time")
+    frame = points_frame(points, *(field for field, *_ in _LINES))
+    times = frame["time"].tolist()
     figure = calm_figure(
         [
             go.Scatter(
                 x=times,
-                y=column(points, field),
+                y=gaps(frame[field]),
                 name=label,
                 mode="lines+markers",
                 line={"color": colour, "width": 1.6, "dash": dash},

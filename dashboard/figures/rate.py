@@ -7,7 +7,16 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from dashboard.figures.style import BLUE, BLUE_FILL, RED, RED_FILL, calm_figure, column, tick_times
+from dashboard.figures.style import (
+    BLUE,
+    BLUE_FILL,
+    RED,
+    RED_FILL,
+    calm_figure,
+    gaps,
+    points_frame,
+    tick_times,
+)
 
 
 def rate_figure(points: Sequence[dict[str, Any]], *, step_s: float, keep: str | None = None) -> go.Figure:
@@ -15,19 +24,17 @@ def rate_figure(points: Sequence[dict[str, Any]], *, step_s: float, keep: str | 
 
     A step whose count is not known is a gap; an empty step is 0, because that is known.
     """
-    times = column(points, "time")
-    errors = [_per_second(point.get("errors"), step_s) for point in points]
-    rates = [
-        point["rate"] if point.get("rate") is not None else _per_second(point.get("requests"), step_s)
-        for point in points
-    ]
+    frame = points_frame(points, "rate", "requests", "errors")
+    times = frame["time"].tolist()
+    step = step_s if step_s > 0 else float("nan")
+    rates = frame["rate"].fillna(frame["requests"] / step)
     # An empty step has no errors either, whether or not the answer says so.
-    errors = [0.0 if total == 0 else bad for total, bad in zip(rates, errors, strict=True)]
+    errors = (frame["errors"] / step).mask(rates == 0, 0.0)
     figure = calm_figure(
         [
             go.Scatter(
                 x=times,
-                y=rates,
+                y=gaps(rates),
                 name="all",
                 mode="lines",
                 line={"color": BLUE, "width": 1.6, "shape": "linear"},
@@ -37,7 +44,7 @@ def rate_figure(points: Sequence[dict[str, Any]], *, step_s: float, keep: str | 
             ),
             go.Scatter(
                 x=times,
-                y=errors,
+                y=gaps(errors),
                 name="errors",
                 mode="lines",
                 line={"color": RED, "width": 1.4, "dash": "dot"},
@@ -50,10 +57,6 @@ def rate_figure(points: Sequence[dict[str, Any]], *, step_s: float, keep: str | 
         keep=keep,
     )
     figure.update_xaxes(tickformat=tick_times(times))
-    top = max((value for value in rates if value is not None), default=0)
+    top = rates.max() if rates.notna().any() else 0
     figure.update_yaxes(tickformat="~s", range=[0, top * 1.12 if top else 1])
     return figure
-
-
-def _per_second(number: float | None, step_s: float) -> float | None:
-    return number / step_s if number is not None and step_s > 0 else None

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import pandas as pd
 import plotly.graph_objects as go
 
 BLUE = "#3d7fc4"
@@ -79,9 +80,16 @@ def calm_figure(traces: Sequence[Any], *, height_px: int, keep: str | None = Non
     return figure
 
 
-def column(points: Sequence[dict[str, Any]], name: str) -> list[Any]:
-    """One field of every point, null kept as a gap."""
-    return [point.get(name) for point in points]
+def points_frame(points: Sequence[dict[str, Any]], *fields: str) -> pd.DataFrame:
+    """Points of an answer as columns: ``time`` as sent, ``fields`` as numbers, what is not known as NaN."""
+    frame = pd.DataFrame(list(points)).reindex(columns=["time", *fields])
+    frame[list(fields)] = frame[list(fields)].apply(pd.to_numeric, errors="coerce")
+    return frame
+
+
+def gaps(values: pd.Series) -> list[Any]:
+    """A column as plotly draws it: None, a gap, where nothing is known."""
+    return values.astype(object).where(values.notna(), None).tolist()
 
 
 def tick_times(times: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from dashboard.figures.style import GREEN, calm_figure, column, tick_times
+from dashboard.figures.style import GREEN, calm_figure, gaps, points_frame, tick_times
 
 
 def success_figure(points: Sequence[dict[str, Any]], *, keep: str | None = None) -> go.Figure:
@@ -17,15 +17,15 @@ def success_figure(points: Sequence[dict[str, Any]], *, keep: str | None = None)
     The axis never hides that 100 is the top, and shows at least the last five percent, so that a dip of
     a tenth of a percent does not look like an outage.
     """
-    times = column(points, "time")
-    shares = [None if point.get("success_rate") is None else 100 * point["success_rate"] for point in points]
-    lowest = min((value for value in shares if value is not None), default=100.0)
+    frame = points_frame(points, "success_rate")
+    times, shares = frame["time"].tolist(), 100 * frame["success_rate"]
+    lowest = shares.min() if shares.notna().any() else 100.0
     floor = min(95.0, max(0.0, math.floor((lowest - 0.5) / 5) * 5))
     figure = calm_figure(
         [
             go.Scatter(
                 x=times,
-                y=shares,
+                y=gaps(shares),
                 name="success",
                 mode="lines+markers",
                 line={"color": GREEN, "width": 1.6},

@@ -49,9 +49,9 @@ def title(graph: Json, kind: str, item: Json) -> list[Any]:
         name = [node_name(item)]
         about = [
             str(item.get("kind")),
-            f"namespace {item['namespace']}" if item.get("namespace") else "namespace not known",
+            f"namespace {str(item['namespace'])[:120]}" if item.get("namespace") else "namespace not known",
             f"version {item['version']}" if item.get("version") else "",
-            str(item.get("service") or ""),
+            str(item.get("service") or "")[:300],
         ]
     return [
         html.H2(name, dir="auto"),
