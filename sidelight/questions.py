@@ -7,6 +7,7 @@ length of one question.
 from __future__ import annotations
 
 import json
+import os
 import ssl
 import sys
 import urllib.error
@@ -72,20 +73,36 @@ def call_server(
         request.add_header("Content-Type", "application/json")
     if server.token:
         request.add_header("Authorization", f"Bearer {server.token}")
-    context = ssl.create_default_context(cafile=server.ca_file) if server.ui_url.startswith("https") else None
-    if context is not None:
-        # The certificate names the host others use; here it is this machine's loopback.
-        context.check_hostname = False
+    context = _trust(server) if server.ui_url.startswith("https") else None
     try:
         with urllib.request.urlopen(request, timeout=_TIMEOUT_S, context=context) as answer:  # noqa: S310
             return answer.read()
     except urllib.error.HTTPError as error:
         raise CannotAnswer(_server_words(error.read())) from error
     except OSError as error:
+        hint = "Try again in a moment."
+        if context is not None:
+            hint = (
+                "Where it asks for client certificates, name yours in SIDELIGHT_CLIENT_CERT and "
+                "SIDELIGHT_CLIENT_KEY."
+            )
         raise CannotAnswer(
-            f"The server at {server.ui_url} (process {server.pid}) did not answer: "
-            f"{error}. Try again in a moment."
+            f"The server at {server.ui_url} (process {server.pid}) did not answer: {error}. {hint}"
         ) from error
+
+
+def _trust(server: RunningServer) -> ssl.SSLContext:
+    """TLS to our own server: its very certificate and no other, and ours where one is named."""
+    try:
+        context = ssl.create_default_context(cafile=server.ca_file)
+        # The certificate names the host others use; here it is this machine's loopback.
+        context.check_hostname = False
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        if certificate := os.environ.get("SIDELIGHT_CLIENT_CERT"):
+            context.load_cert_chain(certificate, os.environ.get("SIDELIGHT_CLIENT_KEY"))
+    except (OSError, ssl.SSLError) as error:
+        raise CannotAnswer(f"The certificates for {server.ui_url} cannot be read: {error}.") from error
+    return context
 
 
 def print_graph(answer: dict[str, Any], format: str) -> None:

@@ -88,7 +88,7 @@ class Supervisor:
             child.environment["SIDELIGHT_SETTINGS"] = str(settings_path)
         self._listen_to_signals()
         lock.announce(
-            {"pid": os.getpid(), "ui_url": self.settings["ui_url"], "ca_file": self.settings.get("ca_file")}
+            {"pid": os.getpid(), "ui_url": self.settings["ui_url"], "ca_file": self.settings["tls_cert"]}
         )
         try:
             for child in self.children:
