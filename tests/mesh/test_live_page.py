@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.mesh, pytest.mark.browser]
 
 Open = Callable[..., Page]
 HOSTILE = '<img src=x onerror="window.hurt=1">\'`"😀\u202eevil\u2066'
-NAMED = "(sidelight.cy?.nodes().map((n) => n).find((n) => (n.data('name') || '').includes(%s)))?.id()"
+NAMED = "(window.sidelight?.cy?.nodes().map((n) => n).find((n) => (n.data('name') || '').includes(%s)))?.id()"
 EDGE = "sidelight.cy.edges().filter((e) => e.target().data('name') === %s)"
 
 
@@ -29,7 +29,7 @@ def test_graph_split_edge_trace(lived: LivedMesh, open_page: Open) -> None:
     until(page, "window.sidelight?.cy?.edges().length")
     told = {edge["id"]: edge["share"] for edge in lived.graph["edges"] if edge["share"] not in (None, 1)}
     shown = page.evaluate(
-        "Object.fromEntries(sidelight.cy.edges('[split]').map((e) => [e.id(), e.data('split')]))"
+        "Object.fromEntries(sidelight.cy.edges().filter((e) => e.data('split')).map((e) => [e.id(), e.data('split')]))"
     )
     assert {ident: f"{share * 100:.0f} %" for ident, share in told.items()} == shown
     assert "80 %" in shown.values()
