@@ -25,12 +25,25 @@ def seconds_of(graph: Json) -> float:
     return max(1.0, (end - start).total_seconds())
 
 
+def namespaces_of(graph: Json) -> dict[str, str | None]:
+    """Node id → the name of its namespace's box. The cluster stands before it only where there are several:
+    a service that no version answered has no cluster, and belongs beside its versions."""
+    several = len({node["cluster"] for node in graph["nodes"] if node.get("cluster")}) > 1
+    return {
+        node["id"]: f"{node['cluster']}/{node['namespace']}"
+        if several and node.get("cluster") and node.get("namespace")
+        else node.get("namespace")
+        for node in graph["nodes"]
+    }
+
+
 def boxes_of(graph: Json) -> dict[str, tuple[str, ...]]:
     """Node id → the boxes it stands in: its namespace, and its app where that has several nodes there."""
-    crowds = Counter(key for node in graph["nodes"] if (key := _app(node)))
+    spaces = namespaces_of(graph)
+    crowds = Counter(key for node in graph["nodes"] if (key := _app(node, spaces)))
     boxes: dict[str, tuple[str, ...]] = {}
     for node in graph["nodes"]:
-        namespace, app = _namespace(node), _app(node)
+        namespace, app = spaces[node["id"]], _app(node, spaces)
         path = (_box_id("ns", namespace),) if namespace else ()
         if app and crowds[app] > 1:
             path = (*path, _box_id("app", *app))
@@ -48,11 +61,11 @@ def place(graph: Json, previous: Layout | None) -> Layout:
 def build(graph: Json, positions: Layout, label: str) -> Elements:
     """Every element to draw, boxes first, then nodes, then edges. ``label``: one of `view_state.LABELS`."""
     seconds = seconds_of(graph)
-    boxes = boxes_of(graph)
+    boxes, spaces = boxes_of(graph), namespaces_of(graph)
     nodes = {node["id"]: node for node in graph["nodes"]}
     found: Elements = {}
     for ident, node in nodes.items():
-        _add_boxes(found, boxes[ident], node)
+        _add_boxes(found, boxes[ident], (spaces[ident] or "", str(node.get("app") or "")))
     for ident, node in nodes.items():
         x, y = positions.centres[ident]
         path = boxes[ident]
@@ -106,14 +119,8 @@ def apply(old: Elements, patch: Json) -> Elements:
     }
 
 
-def _namespace(node: Json) -> str | None:
-    if not node.get("namespace"):
-        return None
-    return f"{node['cluster']}/{node['namespace']}" if node.get("cluster") else str(node["namespace"])
-
-
-def _app(node: Json) -> tuple[str, str] | None:
-    namespace, app = _namespace(node), node.get("app")
+def _app(node: Json, spaces: dict[str, str | None]) -> tuple[str, str] | None:
+    namespace, app = spaces[node["id"]], node.get("app")
     return (namespace, str(app)) if namespace and app else None
 
 
@@ -123,8 +130,7 @@ def _box_id(kind: str, *names: str) -> str:
     return f"{kind}:{text if len(text) <= 120 else hashlib.blake2b(text.encode(), digest_size=8).hexdigest()}"
 
 
-def _add_boxes(found: Elements, path: tuple[str, ...], node: Json) -> None:
-    titles = (_namespace(node) or "", str(node.get("app") or ""))
+def _add_boxes(found: Elements, path: tuple[str, ...], titles: tuple[str, str]) -> None:
     for depth, box in enumerate(path):
         data = {"kind": ("namespace", "app")[depth], "name": decorate.shorten(titles[depth], 40)}
         parent = path[depth - 1] if depth else None

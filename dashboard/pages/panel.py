@@ -17,7 +17,7 @@ from dash.exceptions import PreventUpdate
 from dashboard import ids
 from dashboard.ask import ask
 from dashboard.figures import latency_figure, rate_figure, success_figure
-from dashboard.figures.style import GRAPH_CONFIG
+from dashboard.figures.style import GRAPH_CONFIG, calm_figure
 from dashboard.pages import panel_view
 from dashboard.pages.requests_table import requests_table
 from dashboard.view_state import ViewState
@@ -45,7 +45,13 @@ def layout(state: ViewState) -> list[Any]:
         html.Section(
             [
                 html.H3([heading, html.Span(id=f"{ident}-now", className="now")]),
-                dcc.Graph(id=ident, config=GRAPH_CONFIG, className="chart", responsive=True),
+                dcc.Graph(
+                    id=ident,
+                    figure=calm_figure([], height_px=96),
+                    config=GRAPH_CONFIG,
+                    className="chart",
+                    responsive=True,
+                ),
             ],
             className=f"chart-box chart-{heading.lower()}",
         )

@@ -42,6 +42,20 @@ def test_boxes(bookinfo: dict[str, Any]) -> None:
     assert all(order.index(e["parent"]) < order.index(i) for i, e in found.items() if e["parent"])
 
 
+def test_a_cluster_is_named_only_beside_another(bookinfo: dict[str, Any]) -> None:
+    """In a mesh of one cluster a service's own node, which has no cluster, stands with its versions."""
+    graph_json = json.loads(json.dumps(bookinfo))
+    for one in graph_json["nodes"]:
+        if one["kind"] == "workload" and one["namespace"]:
+            one["cluster"] = "east"
+    found = drawn(graph_json)
+    assert by_name(found, "reviews-v2")["parent"] == "app:default/reviews"
+    next(one for one in graph_json["nodes"] if one["workload"] == "reviews-v1")["cluster"] = "west"
+    found = drawn(graph_json)
+    assert by_name(found, "reviews-v1")["parent"] == "ns:west/default"
+    assert by_name(found, "reviews-v2")["parent"] == "app:east/default/reviews"
+
+
 def test_the_split_stands_on_canary_edges(bookinfo: dict[str, Any]) -> None:
     """Each canary edge says its percent; an edge to the only version says none."""
     found = drawn(bookinfo, "off")
