@@ -1,23 +1,17 @@
-"""Make observations of a busy mesh as Parquet: the shape `/api/graph` is measured on.
+"""Observations of a busy mesh: the shape `/api/graph` is measured on.
 
-    python -m bench.generate_observations OUT [--rate 3000] [--minutes 5] [--workloads 30]
-
-Writes ``observations_raw/*.parquet`` (one file a minute, as sealed segments are), ``peers.parquet``,
-``activity.parquet`` and ``instances.parquet``. Every request is reported twice, by the caller and by
-the callee; the gateway calls five services. The same arguments always write the same rows.
+Every request is reported twice, by the caller and by the callee; the gateway calls five services. The
+same arguments always give the same rows.
 """
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from store.schema import OBSERVATIONS
 
@@ -70,7 +64,7 @@ def make_edges(pods: list[Pod], seed: int) -> list[tuple[int, int]]:
 
 
 def minute_rows(pods: list[Pod], pairs: list[tuple[int, int]], rate: int, minute: int) -> pa.Table:
-    """One minute of rows of both sides, sorted by time, with ``peer_key``."""
+    """One minute of rows of both sides, sorted by time."""
     draw = np.random.default_rng(1000 + minute)
     count = rate * 60
     # A few edges carry most of the traffic; which ones is the same in every minute.
@@ -120,15 +114,8 @@ def minute_rows(pods: list[Pod], pairs: list[tuple[int, int]], rate: int, minute
         ).filter(pa.array(keep))
         columns["request_id"] = pa.array(np.char.mod("%032x", ids[:, 0])[keep])
         columns["trace_id"] = _trace_ids(ids[keep])
-        columns["peer_key"] = pa.array(_peer_keys(callers, callees, answered, outbound)[keep])
         sides.append(_complete(columns))
     return pa.concat_tables(sides).sort_by("time")
-
-
-def _peer_keys(callers: np.ndarray, callees: np.ndarray, answered: np.ndarray, outbound: bool) -> np.ndarray:
-    """Spread like a hash, as the store's own keys are."""
-    packed = callers.astype(np.uint64) * 4096 + callees.astype(np.uint64) * 4 + answered * 2 + outbound
-    return packed.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
 
 
 def _trace_ids(ids: np.ndarray) -> pa.Array:
@@ -149,40 +136,7 @@ def _complete(columns: dict[str, pa.Array]) -> pa.Table:
         values = columns.get(column.name, pa.nulls(rows, column.type))
         arrays.append(values if isinstance(values.type, pa.UuidType) else pc.cast(values, column.type))
         names.append(column.name)
-    return pa.table([*arrays, columns["peer_key"]], names=[*names, "peer_key"])
-
-
-def peers_table(pods: list[Pod], pairs: list[tuple[int, int]]) -> pa.Table:
-    """The dictionary of reported tuples that the rows' keys point at."""
-    rows = []
-    for caller, callee in dict.fromkeys(pairs):
-        here, there = pods[caller], pods[callee]
-        grpc = there.service[-20] in "13579"
-        for outbound in (True, False):
-            for answered in (True, False):
-                key = _peer_keys(np.array([caller]), np.array([callee]), np.array([answered]), outbound)[0]
-                reporter = "gateway" if here.gateway else "source"
-                rows.append(
-                    {
-                        "peer_key": int(key),
-                        "signal": "als",
-                        "reporter": reporter if outbound else "destination",
-                        "emitter": (here if outbound else there).emitter,
-                        "source_ip": here.address if not here.gateway or not outbound else "198.51.100.7",
-                        "destination_ip": there.address if answered else None,
-                        "service_host": there.service,
-                        "service_port": 9080,
-                        "subset": there.version if answered else None,
-                        "protocol": "grpc" if grpc else "http",
-                        "source_principal": None,
-                        "upstream_cluster": f"outbound|9080||{there.service}"
-                        if outbound
-                        else "inbound|9080||",
-                    }
-                )
-    schema = pa.schema([("peer_key", pa.uint64()), *[(name, pa.string()) for name in list(rows[0])[1:]]])
-    schema = schema.set(schema.get_field_index("service_port"), pa.field("service_port", pa.int32()))
-    return pa.Table.from_pylist(rows, schema=schema)
+    return pa.table(arrays, names=names)
 
 
 def instances_table(pods: list[Pod]) -> pa.Table:
@@ -231,37 +185,3 @@ def instances_table(pods: list[Pod]) -> pa.Table:
             ]
         ),
     )
-
-
-def generate(out: Path, rate: int, minutes: int, workloads: int) -> int:
-    """Write everything under ``out``; returns the number of observations."""
-    pods = make_pods(workloads)
-    pairs = make_edges(pods, seed=7)
-    (out / "observations_raw").mkdir(parents=True, exist_ok=True)
-    total, activity = 0, []
-    for minute in range(minutes):
-        rows = minute_rows(pods, pairs, rate, minute)
-        pq.write_table(rows, out / f"observations_raw/{minute:03d}.parquet", compression="zstd")
-        total += rows.num_rows
-        floor = pc.floor_temporal(rows["time"], unit="minute")
-        counted = pa.table({"minute": floor, "peer_key": rows["peer_key"]})
-        activity.append(counted.group_by(["minute", "peer_key"]).aggregate([([], "count_all")]))
-    merged = pa.concat_tables(activity)
-    pq.write_table(merged.rename_columns(["minute", "peer_key", "rows"]), out / "activity.parquet")
-    pq.write_table(peers_table(pods, pairs), out / "peers.parquet")
-    pq.write_table(instances_table(pods), out / "instances.parquet")
-    return total
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--rate", type=int, default=3000, help="requests per second")
-    parser.add_argument("--minutes", type=int, default=5)
-    parser.add_argument("--workloads", type=int, default=30)
-    args = parser.parse_args()
-    print(generate(args.out, args.rate, args.minutes, args.workloads), "observations")
-
-
-if __name__ == "__main__":
-    main()

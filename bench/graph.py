@@ -62,7 +62,7 @@ def write_journal(folder: Path) -> int:
     pairs = make_edges(pods, seed=7)
     total = 0
     for minute in range(MINUTES):
-        rows = minute_rows(pods, pairs, RATE, minute).drop_columns(["peer_key"])
+        rows = minute_rows(pods, pairs, RATE, minute)
         rows = rows.add_column(0, OBSERVATIONS.field("export"), pa.array(np.zeros(len(rows), np.int32)))
         with open(folder / f"bench-{minute:012d}.journal", "wb") as file:
             file.write(encode_header("bench", time.time_ns() // 1000))
