@@ -19,7 +19,7 @@ demo: $(VENV)/demo.stamp ## a real Envoy mesh and the live dashboard (ARGS="--re
 	@$(BIN)/sidelight demo $(ARGS)
 
 test: check $(VENV)/chromium.stamp ## every test, also those with Envoy and a browser
-	@$(PYTEST) $(ARGS)
+	@$(PYTEST) --durations 15 $(ARGS)
 
 quick: $(VENV)/test.stamp ## the tests without Envoy and browser
 	@$(PYTEST) -q -m "not mesh and not browser and not slow" $(ARGS)

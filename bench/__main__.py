@@ -1,6 +1,6 @@
 """``make bench``: every figure we publish, measured against a whole `sidelight serve`, as one table.
 
-    python -m bench [--quick] [--only ingest|graph|memory]
+    python -m bench [--quick] [--only ingest|graph|freshness|memory]
 
 Each figure names its target and how it was made. ``--quick`` shortens the loads (10 s and 1 minute
 instead of 30 s and 5 minutes): for a look, not for publishing.
@@ -17,6 +17,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from bench.freshness import freshness
 from bench.graph import graph_latency
 from bench.memory import idle_memory, loaded_memory
 from bench.server import serving
@@ -55,7 +56,7 @@ def ingest(seconds: float) -> list[Row]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench")
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--only", choices=("ingest", "graph", "memory"))
+    parser.add_argument("--only", choices=("ingest", "graph", "freshness", "memory"))
     options = parser.parse_args()
     console = Console(stderr=True)
     rows: list[Row] = []
@@ -65,6 +66,9 @@ def main() -> None:
     if options.only in (None, "graph"):
         console.print("Graph: 5 minutes at 3,000 requests a second, 20 answers ...")
         rows += graph_latency()
+    if options.only in (None, "freshness"):
+        console.print("Freshness: 20 requests, each until it shows ...")
+        rows += freshness()
     if options.only in (None, "memory"):
         console.print("Memory: idle, then under full load ...")
         rows += idle_memory()
