@@ -21,16 +21,19 @@ TIMES = 20
 
 def freshness() -> list[Row]:
     """Median and worst of 20 requests, one at a time."""
-    with tempfile.TemporaryDirectory() as folder, serving(Path(folder) / "data") as server:
-        with grpc.insecure_channel(server.grpc) as channel:
-            export = channel.unary_unary(TRACES)
-            waits = []
-            for number in range(1, TIMES + 1):
-                export(proxy_pair().SerializeToString(), timeout=60)
-                acknowledged = time.perf_counter()
-                while _requests(server) < number:
-                    time.sleep(0.02)
-                waits.append(time.perf_counter() - acknowledged)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        serving(Path(folder) / "data") as server,
+        grpc.insecure_channel(server.grpc) as channel,
+    ):
+        export = channel.unary_unary(TRACES)
+        waits = []
+        for number in range(1, TIMES + 1):
+            export(proxy_pair().SerializeToString(), timeout=60)
+            acknowledged = time.perf_counter()
+            while _requests(server) < number:
+                time.sleep(0.02)
+            waits.append(time.perf_counter() - acknowledged)
     return [
         (
             "acknowledged → in /api/graph, median of 20",
