@@ -10,6 +10,7 @@ import pytest
 from tests.running_server import Server, running
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Two processes share the suite by file; what shares the one mesh that has lived stays together."""
     for item in items:
