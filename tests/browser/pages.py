@@ -21,7 +21,7 @@ FLAGS = [
     "--disable-sync",
 ]
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-PATIENCE_S = 90.0
+PATIENCE_S = 240.0
 
 expect.set_options(timeout=PATIENCE_S * 1000)
 

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.browser
 ASSETS = Path(__file__).parents[2] / "dashboard" / "assets"
 HOSTILE = '<img src=x onerror="window.hurt=1"><script>window.hurt=1</script>'
 URL = "http://waterfall.test/traces/22e0de5f11da5d4116946a0cfd73d453"
-PATIENCE_MS = 60_000
+PATIENCE_MS = 240_000
 
 
 def html() -> str:

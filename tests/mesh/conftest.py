@@ -49,7 +49,7 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LivedMesh]:
         with Mesh(grpc_target=server.grpc, work_dir=folder / "mesh") as mesh:
             began = _now()
             mesh.start()
-            assert mesh.drive(REQUESTS, 120) == REQUESTS
+            assert mesh.drive(REQUESTS, 40) == REQUESTS
             mesh.settle()
             truth = mesh.truth()
             assert truth["unexpected"] == []
