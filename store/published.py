@@ -56,6 +56,8 @@ class Publisher:
                 make_relations(cursor)
             sync(built)
             built.rename(self._template)
+        # A store that was killed here left its log, which is not this copy's.
+        built.with_name(f"{built.name}.wal").unlink(missing_ok=True)
         shutil.copyfile(self._template, built)
         with self._writing(built) as cursor:
             _fill(cursor, self._settings, segments)

@@ -80,3 +80,17 @@ def test_every_table_and_column_is_described(tmp_path: Path) -> None:
     )
     assert nameless == []
     store.stop()
+
+
+def test_what_a_killed_publishing_left_is_not_read(tmp_path: Path) -> None:
+    """The log of a copy that was never finished does not reach the next one, whose template is kept."""
+    store = open_store(tmp_path)
+    store.poll_once()
+    store.stop()
+    left = store.settings.temporary / "publish" / "sidelight.duckdb.wal"
+    left.write_bytes(b"half a log" * 100)
+    write_journal(tmp_path / "journal", "c-1", [batch("1", observations=[observation(0)])])
+    store = open_store(tmp_path)
+    store.poll_once()
+    assert read(tmp_path, "SELECT count(*) FROM observations_raw") == [[1]]
+    store.stop()
