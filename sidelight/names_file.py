@@ -30,7 +30,7 @@ LONGEST = 253
 
 
 class BadNames(ValueError):
-    """A sentence: what in the file is wrong and what was expected."""
+    """A sentence: what is wrong, in the file or with the folder, and what was expected."""
 
 
 def read_names(path: Path) -> Batch:
@@ -54,7 +54,10 @@ def read_names(path: Path) -> Batch:
 def journal_names(path: Path, data_dir: Path) -> None:
     """Put what the file says into the journal of ``data_dir``; durable on return. Raises BadNames."""
     batch = read_names(path)
-    writer = JournalWriter(data_dir / "journal", writer_name("names"))
+    try:
+        writer = JournalWriter(data_dir / "journal", writer_name("names"))
+    except OSError as error:
+        raise BadNames(f"{data_dir} cannot be used: {error.strerror}. Choose another with --data.") from error
     try:
         writer.append(batch).result()
     finally:

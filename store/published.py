@@ -13,12 +13,13 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from hashlib import blake2b
 from pathlib import Path
 
 from store.catalogue import VERSION, Segment, utc_now
 from store.database import DUCKDB_VERSION, Cursor, Database, Error, transaction
 from store.descriptions import comment_statements
-from store.physical import ROW_TABLES
+from store.physical import ROW_TABLES, STORED
 from store.relations import rows_sql, shown_sql
 from store.segments import sync
 from store.settings import StoreSettings
@@ -44,7 +45,7 @@ class Publisher:
         self._database = database
         self._settings = settings
         self._folder = settings.temporary / "publish"
-        self._template = self._folder / f"template-{VERSION}-{DUCKDB_VERSION}-{digest_of_all()}.duckdb"
+        self._template = self._folder / f"template-{VERSION}-{DUCKDB_VERSION}-{_made_from()}.duckdb"
 
     def publish(self, segments: list[Segment], step: Callable[[str], None]) -> None:
         """Put a new ``sidelight.duckdb`` over ``segments`` in place."""
@@ -77,6 +78,12 @@ class Publisher:
             finally:
                 cursor.execute("USE memory")
                 self._database.detach("sidelight")
+
+
+def _made_from() -> str:
+    """Changes with any statement and any stored column."""
+    columns = "\0".join(f"{name}\0{STORED[name]}" for name in ROW_TABLES)
+    return blake2b(f"{digest_of_all()}\0{columns}".encode(), digest_size=8).hexdigest()
 
 
 def make_relations(cursor: Cursor) -> None:
