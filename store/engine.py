@@ -25,7 +25,7 @@ from store.loader import load_batches
 from store.physical import ROW_TABLES
 from store.published import Publisher
 from store.reading import open_views
-from store.recovery import open_catalogue, reconcile_segments, restore_from_published
+from store.recovery import open_catalogue, reconcile_segments, remove_scratch, restore_from_published
 from store.registry import refresh_instances
 from store.relations import empty_arrow
 from store.sealing import seal_journal
@@ -35,6 +35,8 @@ from store.statements import sql
 from store.status import describe
 
 log = logging.getLogger(__name__)
+
+_SEAL_TURN_S = 3.0
 
 
 def _no_step(name: str) -> None:
@@ -79,6 +81,7 @@ class Store:
             if was_damaged:
                 restore_from_published(self._database, cursor, settings.published)
             self._sealed = read_sealed_journals(cursor)
+            remove_scratch(settings)
             reconcile_segments(cursor, settings, list_journals(settings.journal), self._sealed)
             self._database.attach(None, "hot")
             cursor.execute(sql("schema/hot", known="catalogue"))
@@ -215,13 +218,15 @@ class Store:
     # Sealing
 
     def seal(self, all: bool = False) -> int:
-        """Seal one finished, fully loaded journal (``all``: every one). Returns how many."""
+        """Seal finished, fully loaded journals for a few seconds (``all``: every one). Returns how many."""
         sealed = 0
+        # A publishing costs as much as the seal of a small journal: one for all that wait.
+        until = time.monotonic() + _SEAL_TURN_S
         with self._sealing:
             while (file := self._next_to_seal()) is not None and not self._stopping.is_set():
                 self._seal(file)
                 sealed += 1
-                if not all:
+                if not all and time.monotonic() > until:
                     break
             self._publish_and_unlink()
         return sealed

@@ -55,8 +55,8 @@ def load_batches(
     with transaction(cursor):
         if resources:
             _add_resource_keys(cursor, tick, resources)
+        counts = [_add_peer_keys(cursor, name, tick) for name in _KEYED if name in tick.tables]
         widened = [_insert(cursor, slice_, name, table) for name, table in tick.tables.items()]
-        counts = [_count_peers(cursor, name, tick.tables[name]) for name in _KEYED if name in tick.tables]
         created_activity = _insert_activity(cursor, slice_, counts)
         if tick.identities is not None:
             learn(cursor, tick.identities)
@@ -77,13 +77,14 @@ def _assemble(batches: list[Batch], book: DeliveredBook) -> tuple[Tick, list[pa.
     pieces: dict[str, list[pa.Table]] = {}
     resources: list[pa.Table] = []
     resources_before = 0
-    seen: set[str] = set()
+    seen: dict[str, ExportMark] = {}
     for batch in batches:
-        fresh = [mark.digest not in seen and not book.is_repeated(mark) for mark in batch.exports]
-        for mark, is_fresh in zip(batch.exports, fresh, strict=True):
-            if is_fresh:
+        fresh: list[bool] = []
+        for mark in batch.exports:
+            fresh.append(not _is_among(seen, mark, book) and not book.is_repeated(mark))
+            if fresh[-1]:
                 tick.kept.append(mark)
-                seen.add(mark.digest)
+                seen[mark.digest] = mark
         repeated = fresh.count(False)
         tick.repeated += repeated
         for name, table in batch.tables.items():
@@ -96,8 +97,18 @@ def _assemble(batches: list[Batch], book: DeliveredBook) -> tuple[Tick, list[pa.
         resources_before += described.num_rows if described is not None else 0
     if "identities" in pieces:
         tick.identities = pa.concat_tables(pieces.pop("identities"))
-    tick.tables = {name: pa.concat_tables(tables) for name, tables in pieces.items() if name in ROW_TABLES}
+    # In one piece: DuckDB makes a batch of every chunk it is given, with blocks of its own for each column.
+    tick.tables = {
+        name: pa.concat_tables(tables).combine_chunks()
+        for name, tables in pieces.items()
+        if name in ROW_TABLES
+    }
     return tick, resources
+
+
+def _is_among(seen: dict[str, ExportMark], mark: ExportMark, book: DeliveredBook) -> bool:
+    earlier = seen.get(mark.digest)
+    return earlier is not None and book.are_one_delivery(earlier, mark)
 
 
 def _only_fresh(table: pa.RecordBatch | pa.Table, fresh: list[bool]) -> pa.Table:
@@ -142,21 +153,29 @@ def _insert(
             "resource_key", pa.nulls(table.num_rows, pa.uint64())
         )
     columns = ", ".join(f'"{column}"' for column in STORED[name].names)
-    rows = sql(_KEYED[name], rows="incoming") if name in _KEYED else "FROM incoming"
     with arrow_relations(cursor, incoming=table):
-        cursor.execute(f"INSERT INTO {hot_table.relation} SELECT {columns} FROM ({rows})")
+        cursor.execute(f"INSERT INTO {hot_table.relation} SELECT {columns} FROM incoming")
     span = pc.min_max(table["time"]).as_py()
     return hot_table, name, table.num_rows, span["min"], span["max"]
 
 
-def _count_peers(cursor: Cursor, name: str, table: pa.Table) -> pa.Table:
+def _add_peer_keys(cursor: Cursor, name: str, tick: Tick) -> pa.Table:
+    """Give the tick's rows their ``peer_key`` and learn peers met first; the rows per minute and peer."""
+    table = tick.tables[name]
     with arrow_relations(cursor, incoming=table):
-        keyed = sql(_KEYED[name], rows="incoming")
-        counts = to_arrow(cursor.execute(sql("load/peer_counts", keyed=keyed)))
+        keys = to_arrow(cursor.execute(sql("load/peer_keys", keyed=sql(_KEYED[name], rows="incoming"))))
+    tick.tables[name] = keyed = table.append_column("peer_key", keys["peer_key"])
+    with arrow_relations(cursor, incoming=keyed):
+        counts = to_arrow(cursor.execute(sql("load/peer_counts", rows="incoming")))
     with arrow_relations(cursor, counts=counts):
-        parts = sql("load/peer_parts", inputs="(SELECT DISTINCT ON (peer_key) * FROM counts)")
-        cursor.execute(sql("load/new_peers", peers="hot.peers", parts=parts))
-    return counts.select(["minute", "peer_key", "rows"])
+        unknown = to_arrow(cursor.execute(sql("load/unknown_peers", peers="hot.peers")))
+    if unknown.num_rows:
+        new = table.filter(pc.is_in(keys["peer_key"], value_set=unknown["peer_key"]))
+        with arrow_relations(cursor, incoming=new):
+            samples = sql("load/peer_samples", keyed=sql(_KEYED[name], rows="incoming"))
+            parts = sql("load/peer_parts", inputs=f"({samples})")
+            cursor.execute(sql("load/new_peers", peers="hot.peers", parts=parts))
+    return counts
 
 
 def _insert_activity(cursor: Cursor, slice_: Slice, counts: list[pa.Table]) -> HotTable | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -75,6 +76,13 @@ def restore_from_published(database: Database, cursor: Cursor, published: Path) 
         database.detach("published")
 
 
+def remove_scratch(settings: StoreSettings) -> None:
+    """The folders of SQL workers that were killed (``sql-PID``; another's may be at work)."""
+    for folder in settings.temporary.glob("sql-*"):
+        if not Path("/proc", folder.name.removeprefix("sql-")).exists():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 def reconcile_segments(
     cursor: Cursor, settings: StoreSettings, journals: list[str], sealed: set[str]
 ) -> None:
@@ -123,13 +131,10 @@ def _count_again(cursor: Cursor, settings: StoreSettings, segment: Segment) -> N
         return
     stored = parquet_sql([str(settings.data_dir / segment.path)])
     rows = f"(SELECT * EXCLUDE (peer_key) FROM {stored})"
-    counts = sql("load/peer_counts", keyed=sql(keyed, rows=rows))
-    parts = sql("load/peer_parts", inputs=f"(SELECT DISTINCT ON (peer_key) * FROM ({counts}))")
+    samples = sql("load/peer_samples", keyed=sql(keyed, rows=rows))
+    parts = sql("load/peer_parts", inputs=f"({samples})")
     cursor.execute(sql("load/new_peers", peers="catalogue.peers", parts=parts))
-    cursor.execute(
-        'INSERT INTO catalogue.activity SELECT minute, peer_key, "rows" FROM '
-        f'(SELECT date_trunc(\'minute\', "time") AS minute, peer_key, count(*) AS "rows" FROM {stored} '
-        "WHERE peer_key IS NOT NULL GROUP BY ALL)"
-    )
+    counts = sql("load/peer_counts", rows=stored)
+    cursor.execute(f'INSERT INTO catalogue.activity SELECT minute, peer_key, "rows" FROM ({counts})')
     rollup_rows = stored if segment.table == "observations" else sql("seal/span_rows", rows=stored)
     cursor.execute(sql("seal/edges_1m", rows=rollup_rows))

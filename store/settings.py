@@ -21,7 +21,7 @@ class StoreSettings:
     threads: int = 2
     poll_interval_s: float = 0.1
     """How often the journal folder is looked at; a row is visible at most this much later."""
-    tick_bytes: int = 16 * 1024 * 1024
+    tick_bytes: int = 8 * 1024 * 1024
     """Journal bytes loaded in one transaction; bounds the loader's memory while it catches up."""
     delivered_memory_s: int = 3600
     """How long an export's digest is remembered (an import's is never forgotten)."""

@@ -15,6 +15,7 @@ import resource
 import shutil
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,8 @@ from store.database import (
 )
 from store.digests import DeliveredBook
 from store.errors import BadQuery
-from store.hot import HotSlices
+from store.frames import Batch
+from store.hot import Slice
 from store.journal_files import JournalFile, list_journals
 from store.loader import load_batches
 from store.physical import ROW_TABLES
@@ -132,49 +134,61 @@ def open_folder(database: Database, cursor: Cursor, settings: StoreSettings, scr
     if before is None:
         make_relations(cursor)
     cursor.execute("USE memory")
-    slices = _load_tail(cursor, settings)
+    tail = _load_tail(cursor, settings)
     cursor.execute("USE sidelight")
-    _add_tail(cursor, settings, slices)
+    _add_tail(cursor, settings, tail)
     return _identity(settings.published) == before
 
 
-def _add_tail(cursor: Cursor, settings: StoreSettings, slices: HotSlices) -> None:
+def _add_tail(cursor: Cursor, settings: StoreSettings, tail: Slice) -> None:
     cursor.execute("BEGIN TRANSACTION")
     cursor.execute(sql("seal/dictionaries", known="sidelight"))
     cursor.execute("DELETE FROM instances")
     cursor.execute("INSERT INTO instances FROM hot.instances")
-    for slice_ in slices.all():
-        if "activity" in slice_.tables:
-            cursor.execute(sql("seal/activity", known="sidelight", activity=slice_.relation("activity")))
+    if "activity" in tail.tables:
+        cursor.execute(sql("seal/activity", known="sidelight", activity=tail.relation("activity")))
     segments = read_segments(cursor, "sidelight")
-    for table in ROW_TABLES:
-        hot = [slice_.relation(table) for slice_ in slices.all() if table in slice_.tables]
+    for table in tail.tables.keys() & set(ROW_TABLES):
         files = [str(settings.data_dir / one.path) for one in segments if one.table == table]
-        stored = rows_sql(table, hot, files, f"empty_{table}")
+        stored = rows_sql(table, [tail.relation(table)], files, f"empty_{table}")
         cursor.execute(f"CREATE OR REPLACE VIEW {table}_stored AS {stored}")
     cursor.execute("COMMIT")
 
 
-def _load_tail(cursor: Cursor, settings: StoreSettings) -> HotSlices:
+def _load_tail(cursor: Cursor, settings: StoreSettings) -> Slice:
+    """The rows of every journal that is not sealed, as one slice: it is read once and sealed by nobody."""
     book = DeliveredBook(settings.delivered_memory_s)
     read_delivered(cursor, book, "sidelight")
     sealed = read_sealed_journals(cursor, "sidelight")
-    slices = HotSlices()
+    tail = Slice("tail", 1)
+    for batches in _tail_batches(settings, sealed):
+        load_batches(cursor, tail, batches, book, contextlib.nullcontext(), _nothing)
+    return tail
+
+
+def _tail_batches(settings: StoreSettings, sealed: set[str]) -> Iterator[list[Batch]]:
+    """The batches of the unsealed journals in order, about ``tick_bytes`` at a time, across files."""
+    waiting: list[Batch] = []
+    size = 0
     for name in list_journals(settings.journal):
         if name in sealed:
             continue
         file = JournalFile(settings.journal / name)
         with contextlib.suppress(FileNotFoundError):  # sealed meanwhile: the published file has changed too
             while True:
+                before = file.offset
                 batches, after = file.read(settings.tick_bytes)
                 if not batches:
                     break
-                load_batches(
-                    cursor, slices.of_journal(name), batches, book, contextlib.nullcontext(), _nothing
-                )
                 file.advance(after)
+                waiting += batches
+                size += after - before
+                if size >= settings.tick_bytes:
+                    yield waiting
+                    waiting, size = [], 0
         file.close()
-    return slices
+    if waiting:
+        yield waiting
 
 
 def _nothing() -> None:

@@ -122,6 +122,17 @@ def test_only_the_repeated_export_of_a_batch_is_dropped(tmp_path: Path) -> None:
     store.stop()
 
 
+def test_the_same_export_twice_in_one_batch_is_kept_once(tmp_path: Path) -> None:
+    """A sender that repeats an export while it waits may find both in one group of the collector."""
+    rows = [observation(export=0), observation(1, export=1), observation(1, export=2)]
+    write_journal(tmp_path / "journal", "a-1", [batch("one", "two", "two", observations=rows)])
+    store = open_store(tmp_path)
+    assert store.poll_once() == 2
+    assert ask(store, "SELECT count(*), count(DISTINCT time) FROM observations_raw") == [(2, 2)]
+    assert store.status()["repeated_exports"] == 1
+    store.stop()
+
+
 def test_resources_are_kept_once_and_found_by_every_row(tmp_path: Path) -> None:
     """Rows of different batches with equal resources share one key; each row finds its own resource."""
 

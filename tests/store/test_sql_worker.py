@@ -130,3 +130,25 @@ def test_times_of_delivery_do_not_matter_to_the_worker(tmp_path: Path) -> None:
     write_journal(tmp_path / "journal", "b", [batch(late, observations=[observation(0)])])
     answer = run_statement(tmp_path, "SELECT count(*) AS n FROM observations_raw")
     assert json.loads(answer) == [{"n": 2}]
+
+
+def test_many_small_journals_are_one_tail(tmp_path: Path) -> None:
+    """What collectors that died early left costs a statement no more than one journal of that size."""
+    for number in range(60):
+        name = f"c-{number:03d}"
+        write_journal(tmp_path / "journal", name, [batch(name, observations=[observation(number)])])
+    answer = run_statement(tmp_path, "SELECT count(*) AS n, count(DISTINCT time) AS t FROM observations_raw")
+    assert json.loads(answer) == [{"n": 60, "t": 60}]
+    plan = run_statement(tmp_path, "EXPLAIN SELECT count(*) FROM observations_raw").decode()
+    assert "UNION" not in plan
+
+
+def test_a_killed_statement_leaves_nothing_for_long(tmp_path: Path) -> None:
+    """The next store to open the folder removes what a killed worker kept; not what a living one uses."""
+    dead, alive = (tmp_path / "tmp" / f"sql-{pid}" for pid in (4_194_305, os.getpid()))
+    for folder in (dead, alive):
+        folder.mkdir(parents=True)
+        (folder / "sidelight.duckdb").touch()
+    open_store(tmp_path).stop()
+    assert not dead.exists()
+    assert alive.exists()

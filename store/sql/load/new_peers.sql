@@ -1,4 +1,4 @@
--- Peers met for the first time. `counts` is what `peer_counts` answered.
+-- Peers met for the first time, each once. `parts` is what `peer_parts` answered.
 insert into {{peers}}
 select * from ({{parts}}) as parts
 where peer_key not in (select peer_key from {{peers}})

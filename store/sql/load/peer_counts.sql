@@ -1,11 +1,5 @@
--- Rows per minute and peer, with the reported values behind each key (all rows of a key have the same).
-select
-    peer_key, date_trunc('minute', "time") as minute, count(*) as "rows",
-    any_value(signal) as signal, any_value(reporter) as reporter, any_value(emitter) as emitter,
-    any_value(protocol) as protocol, any_value(source_ip) as source_ip,
-    any_value(destination_ip) as destination_ip, any_value(answered) as answered,
-    any_value(named_host) as named_host, any_value(upstream_cluster) as upstream_cluster,
-    any_value(source_principal) as source_principal
-from ({{keyed}})
+-- Rows per minute and peer.
+select date_trunc('minute', "time") as minute, peer_key, count(*) as "rows"
+from {{rows}}
 where peer_key is not null
-group by 1, 2
+group by all
