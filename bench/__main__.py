@@ -1,6 +1,6 @@
 """``make bench``: every figure we publish, measured against a whole `sidelight serve`, as one table.
 
-    python -m bench [--quick] [--only ingest|graph|freshness|memory]
+    python -m bench [--quick] [--only stages|ingest|graph|freshness|memory]
 
 Each figure names its target and how it was made. ``--quick`` shortens the loads (10 s and 1 minute
 instead of 30 s and 5 minutes): for a look, not for publishing.
@@ -21,6 +21,7 @@ from bench.freshness import freshness
 from bench.graph import graph_latency
 from bench.memory import idle_memory, loaded_memory
 from bench.server import serving
+from bench.stages import stages
 from sidelight.tables import table
 
 Row = tuple[str, str, str, str]
@@ -56,10 +57,13 @@ def ingest(seconds: float) -> list[Row]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench")
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--only", choices=("ingest", "graph", "freshness", "memory"))
+    parser.add_argument("--only", choices=("stages", "ingest", "graph", "freshness", "memory"))
     options = parser.parse_args()
     console = Console(stderr=True)
     rows: list[Row] = []
+    if options.only in (None, "stages"):
+        console.print("Stages: what a record costs, each stage by itself ...")
+        rows += stages()
     if options.only in (None, "ingest"):
         console.print("Ingest: two loads against a whole server ...")
         rows += ingest(10 if options.quick else 30)

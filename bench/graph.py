@@ -33,7 +33,7 @@ def graph_latency() -> list[Row]:
         data = Path(folder) / "data"
         total = write_journal(data / "journal")
         with serving(data) as server:
-            kept = server.wait_for_rows("observations", total, 300)
+            kept = server.wait_for_rows("observations", total, 600)
             if kept != total:
                 return [("/api/graph, 5 minutes", f"only {kept:,} of {total:,} rows loaded", "< 300 ms", "")]
             _wait_until_sealed(data / "journal")
@@ -84,7 +84,7 @@ def _identities(instances: pa.Table) -> pa.Table:
     return pa.table(arrays, schema=IDENTITIES)
 
 
-def _wait_until_sealed(journal: Path, seconds: float = 120) -> None:
+def _wait_until_sealed(journal: Path, seconds: float = 600) -> None:
     deadline = time.monotonic() + seconds
     while any(journal.glob("bench-*.journal")) and time.monotonic() < deadline:
         time.sleep(0.5)

@@ -117,6 +117,14 @@ class Emitter:
             return None
         return f"{self.pod.pod}.{self.namespace}" if self.namespace else self.pod.pod
 
+    @property
+    def signal(self) -> str:
+        return "file"
+
+    def names(self, columns: dict[str, pa.Array]) -> pa.Array:
+        """The one name, for each row."""
+        return pa.repeat(pa.scalar(self.name, pa.string()), len(columns["line"]))
+
     def learn(self, fields: pa.Table) -> None:
         cluster = _text(fields["cluster"])
         inbound = _is(pc.match_substring_regex(cluster, INBOUND))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +16,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from collector.decode import ids, limits
-from collector.decode.access_log_emitter import INBOUND, Emitter, ip_of
+from collector.decode.access_log_emitter import INBOUND, ip_of
 from collector.decode.access_log_fields import Reject, reject, text_map
+from collector.decode.attributes import merge_maps
+from collector.decode.text import offsets_of
 from store.schema import MOMENT, OBSERVATIONS
 
 _ADDRESS = r"^(?:\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}|\[[0-9a-fA-F:.%]+\])(?::\d{1,5})?$"
@@ -49,17 +52,27 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass
 class Rows:
-    """``observations``: OBSERVATIONS' columns; ``is_tcp``: which rows are connections;
+    """``observations``: OBSERVATIONS' columns; ``is_tcp``: which rows are connections; ``lines``: whence each;
     ``skipped``: lines that were start, periodic or listener records, no requests."""
 
     observations: pa.Table
     is_tcp: Mask
+    lines: npt.NDArray[np.int64]
     skipped: int = 0
     rejects: list[Reject] = field(default_factory=list)
 
 
-def build_rows(fields: pa.Table, emitter: Emitter) -> Rows:
-    """Rows of export 0. ``emitter`` must have learned from these fields already."""
+class Writers(Protocol):
+    """Who wrote the rows: the signal they came by, and for each row the writer's name and side."""
+
+    @property
+    def signal(self) -> str: ...
+    def names(self, columns: dict[str, pa.Array]) -> pa.Array: ...
+    def reporters(self, columns: dict[str, pa.Array]) -> pa.Array: ...
+
+
+def build_rows(fields: pa.Table, writers: Writers) -> Rows:
+    """Rows of export 0. An ``Emitter`` must have learned from these fields already."""
     fields, rejects, moments = _with_moments(fields)
     columns = {name: _whole(fields[name]) for name in fields.column_names}
     code = _number(columns["code"])
@@ -70,12 +83,12 @@ def build_rows(fields: pa.Table, emitter: Emitter) -> Rows:
         keep = pa.array(ends)
         columns = {name: values.filter(keep) for name, values in columns.items()}
         moments, code, is_tcp = moments.filter(keep), code.filter(keep), is_tcp[ends]
-    table = _observations(columns, moments, code, is_tcp, emitter)
-    return Rows(table, is_tcp, skipped, rejects)
+    table = _observations(columns, moments, code, is_tcp, writers)
+    return Rows(table, is_tcp, columns["line"].to_numpy(), skipped, rejects)
 
 
 def _observations(
-    columns: dict[str, pa.Array], moments: pa.Array, code: pa.Array, is_tcp: Mask, emitter: Emitter
+    columns: dict[str, pa.Array], moments: pa.Array, code: pa.Array, is_tcp: Mask, writers: Writers
 ) -> pa.Table:
     count = len(moments)
     nothing = pa.scalar(None, pa.string())
@@ -91,9 +104,9 @@ def _observations(
         "export": pa.array(np.zeros(count, np.int32)),
         "time": moments,
         "duration_us": pc.multiply(_non_negative(duration), 1000),
-        "reporter": emitter.reporters(columns),
-        "signal": pa.repeat("file", count),
-        "emitter": pa.repeat(pa.scalar(emitter.name, pa.string()), count),
+        "reporter": writers.reporters(columns),
+        "signal": pa.repeat(writers.signal, count),
+        "emitter": writers.names(columns),
         "protocol": _protocol(columns, grpc_status, tcp),
         "http_version": version,
         "method": columns["method"],
@@ -249,10 +262,23 @@ def _attributes(columns: dict[str, pa.Array], count: int) -> pa.Array:
     extra = columns["extra"]
     if extra.null_count == count:
         return text_map(named, count)
-    own = text_map(named, count).to_pylist()  # forms users defined themselves: Python per line, once
-    both = [[*one, *(more or [])] for one, more in zip(own, extra.to_pylist(), strict=True)]
-    cut = [[(key[:256], (value or "")[: limits.TEXT_BYTES // 4]) for key, value in one] for one in both]
-    return pa.array(cut, pa.map_(pa.string(), pa.string()))
+    keys, values = (
+        pc.utf8_slice_codeunits(_flat(extra, part), 0, length)
+        for part, length in (("keys", limits.NAME_BYTES // 4), ("items", limits.TEXT_BYTES // 4))
+    )
+    theirs = (_rows_of(extra), keys, pc.fill_null(values, ""))
+    ours = text_map(named, count)
+    return merge_maps(count, [(_rows_of(ours), _flat(ours, "keys"), _flat(ours, "items")), theirs])
+
+
+def _rows_of(maps: pa.MapArray) -> npt.NDArray[np.int32]:
+    return np.repeat(np.arange(len(maps), dtype=np.int32), np.diff(offsets_of(maps)))
+
+
+def _flat(maps: pa.MapArray, part: str) -> pa.StringArray:
+    """All keys or all items of the rows, one after the other (a slice's only)."""
+    offsets = offsets_of(maps)
+    return getattr(maps, part)[offsets[0] : offsets[-1]]
 
 
 def _address(values: pa.Array) -> pa.Array:

@@ -75,6 +75,23 @@ _RESOURCE_IDENTITY: dict[str, tuple[str, ...]] = {
 SDK_NAME = "telemetry.sdk.name"  # 'envoy': its service.name is 'APP.NAMESPACE', no application's name
 RESOURCE_KEYS = KnownKeys([SDK_NAME, *(key for keys in _RESOURCE_IDENTITY.values() for key in keys)])
 
+# What an access log's labels (attributes of its record, else of its resource) may say of its writer.
+LOG_LABELS: dict[str, tuple[str, ...]] = {
+    "node_id": ("node_id", "node_name", "node.id"),
+    "pod": ("pod_name", "k8s.pod.name"),
+    "namespace": ("pod_namespace", "k8s.namespace.name", "namespace"),
+    "workload": ("workload_name", "workload"),
+    "app": ("canonical_name", "app"),
+    "version": ("canonical_revision", "version"),
+    "cluster": ("cluster_id", "k8s.cluster.name"),
+    "direction": ("listener_direction",),
+}
+RESOURCE_LABELS = {
+    "workload": _RESOURCE_IDENTITY["workload"],
+    "version": _RESOURCE_IDENTITY["version"],
+    "namespace": _RESOURCE_IDENTITY["namespace"],
+}
+
 _GRPC_NAMES = """
     ok cancelled unknown invalidargument deadlineexceeded notfound alreadyexists permissiondenied
     resourceexhausted failedprecondition aborted outofrange unimplemented internal unavailable dataloss

@@ -1,0 +1,301 @@
+"""Envoy's access logs as OTLP log records → `observations`, and what they teach of their writers.
+
+A record is an access log when its body is a line of a known format, or its attributes are one's fields
+(both: the attributes win). Nothing else tells: Istio's ``envoyOtelAls`` sends an empty resource. What must
+stay true: no Python statement per record; a record that only looks like a line stays an ordinary log.
+
+The writer is, in this order: the node id (resource ``node_name``, or a label), the pod a resource or
+label names, the pod's own address in the row (where a relay sends, that is all there is), the sending
+connection's address ('@IP' for the last two).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from collector.decode import identity
+from collector.decode.access_log_emitter import INBOUND, WAYPOINT, ip_of
+from collector.decode.access_log_fields import FIELDS, fields_table, join_fields
+from collector.decode.access_log_json import KEYS, parse_json
+from collector.decode.access_log_rows import build_rows
+from collector.decode.access_log_text import parse_text
+from collector.decode.attributes import AttributeTable
+from collector.decode.otlp import Opened
+from collector.decode.text import take
+from collector.decode.types import Export
+from store.schema import IDENTITIES, MOMENT, OBSERVATIONS
+
+TEXT = pa.string()
+NULL = pa.scalar(None, TEXT)
+_TEXT_LINE = r'^\[\d{4}-\d\d-\d\dT[\d:.]+Z?\] "'
+_JSON_LINE = r'^\s*\{.*"(?:start_time|response_flags|response_code_details)"'
+_SNI = r"^outbound_\.(?P<port>\d+)_\.(?P<subset>[^_]*|_)_\.(?P<host>.+)$"
+_INBOUND_DIRECTION, _OUTBOUND_DIRECTION = "1", "2"  # of %CEL(xds.listener_direction)%
+_TEXT_FAMILIES = frozenset({"istio", "envoy"})
+
+FIELD_KEYS = {name: KEYS[name] for name in FIELDS}
+# A record is one by its attributes if it has both a code and one of the other keys only proxies use.
+_CODE = KEYS["code"]
+_PROXY_KEYS = tuple(
+    key
+    for name in ("flags", "details", "cluster", "upstream_host", "downstream_remote")
+    for key in KEYS[name]
+)
+
+
+@dataclass(frozen=True)
+class AccessLogs:
+    """``taken``: which of the records given were access logs (the others are ordinary logs)."""
+
+    taken: np.ndarray
+    observations: pa.Table
+    identities: pa.Table
+
+
+class _Writers:
+    """Who wrote each row, for ``build_rows``: from columns of our own among the fields."""
+
+    @property
+    def signal(self) -> str:
+        return "otlp_log"
+
+    def names(self, columns: dict[str, pa.Array]) -> pa.Array:
+        return columns["emitter"]
+
+    def reporters(self, columns: dict[str, pa.Array]) -> pa.Array:
+        return columns["reporter"]
+
+
+def read_access_logs(
+    exports: Sequence[Export],
+    opened: Opened,
+    records: np.ndarray,
+    table: AttributeTable,
+    body: pa.StringArray,
+    shared: dict[str, pa.Array],
+) -> AccessLogs:
+    """Find the access logs among ``records``. ``shared``: the records' `time`, `trace_id` and `span_id`."""
+    fields, taken = _fields(table, body)
+    if fields is None:
+        return AccessLogs(taken, OBSERVATIONS.empty_table(), IDENTITIES.empty_table())
+    at = fields["line"].to_numpy()
+    fields = _set(fields, "time", pc.coalesce(_stamp(shared["time"]).take(pa.array(at)), fields["time"]))
+    export_of = opened.export_of[records][at]
+    named = _Named.of(opened, records, table, at)
+    own = _own_addresses(fields)
+    emitter = _emitters(named, own, fields, exports, export_of)
+    fields = fields.append_column("emitter", emitter)
+    fields = fields.append_column("reporter", _reporters(fields, named, own, emitter))
+    rows = build_rows(fields, _Writers())
+    kept = rows.lines
+    position = np.full(len(taken), -1, np.int64)
+    position[at] = np.arange(len(at))
+    rows_at = position[kept]
+    observed = rows.observations
+    observed = _set(observed, "export", pa.array(export_of[rows_at].astype(np.int32)))
+    for name in ("trace_id", "span_id"):
+        if shared[name].null_count < len(shared[name]):
+            observed = _set(observed, name, shared[name].take(pa.array(kept)))
+    learned = _identities(named, emitter, own, observed, rows_at)
+    return AccessLogs(taken, observed, learned)
+
+
+def _fields(table: AttributeTable, body: pa.StringArray) -> tuple[pa.Table | None, np.ndarray]:
+    """One row of fields per access log, ``line`` being its record's number; and which records are one."""
+    count = table.rows
+    by_attributes = (table.positions(_CODE) >= 0) & (table.positions(_PROXY_KEYS) >= 0)
+    said = _from_bodies(body)
+    taken = by_attributes.copy()
+    taken[said["line"].to_numpy()] = True
+    if not taken.any():
+        return None, taken
+    at = np.flatnonzero(taken)
+    where = np.full(count, -1, np.int64)
+    where[said["line"].to_numpy()] = np.arange(said.num_rows)
+    columns = {}
+    for name in FIELDS:
+        values = take(_text(said[name]), where[at])
+        attribute = table.positions(FIELD_KEYS[name])
+        if (attribute >= 0).any():
+            found = take(table.values, attribute[at])
+            # Envoy writes '-' for nothing; where the body knows better it stays.
+            values = pc.coalesce(pc.if_else(pc.equal(found, "-"), NULL, found), values)
+            table.drop(attribute[at])
+        columns[name] = values
+    for keys in identity.LOG_LABELS.values():
+        table.drop(table.positions(keys)[at])
+    return fields_table(columns, at, table.rest().take(pa.array(at))), taken
+
+
+def _from_bodies(body: pa.StringArray) -> pa.Table:
+    """Fields of the bodies that are a line of text or JSON."""
+    pieces = []
+    for pattern, parse in (
+        (_TEXT_LINE, lambda texts, lines: parse_text(texts, lines, _TEXT_FAMILIES)),
+        (_JSON_LINE, parse_json),
+    ):
+        like = pc.fill_null(pc.match_substring_regex(body, pattern), False).to_numpy(zero_copy_only=False)
+        at = np.flatnonzero(like)
+        if len(at):
+            texts = pc.utf8_trim(body.take(pa.array(at)), characters="\r\n")
+            pieces.append(parse(texts, at).fields)
+    return join_fields(pieces)
+
+
+@dataclass(frozen=True)
+class _Named:
+    """What resources and labels say of each row's writer; all columns of the rows' length."""
+
+    columns: dict[str, pa.Array]
+    node_type: pa.StringArray
+    direction: pa.StringArray
+
+    @classmethod
+    def of(cls, opened: Opened, records: np.ndarray, table: AttributeTable, at: np.ndarray) -> _Named:
+        group = opened.group_of(records)[at]
+        resource = opened.resources["attributes"].combine_chunks()
+
+        def said(name: str) -> pa.Array:
+            keys = identity.LOG_LABELS[name]
+            values = take(table.values, table.positions(keys)[at])
+            for key in (*keys, *identity.RESOURCE_LABELS.get(name, ())):
+                values = pc.coalesce(values, take(_looked_up(resource, key), group))
+            return pc.if_else(pc.is_in(values, pa.array(["", "-"])), NULL, values)
+
+        node = identity.split_node_ids(said("node_id"))
+        columns = {name: said(name) for name in ("pod", "namespace", "workload", "app", "version", "cluster")}
+        columns["version"] = identity.known_version(columns["version"])
+        columns["pod"] = pc.coalesce(node["pod"], columns["pod"])
+        columns["namespace"] = pc.coalesce(node["namespace"], columns["namespace"])
+        columns["workload"] = pc.coalesce(columns["workload"], identity.workload_of_pod(columns["pod"]))
+        by_pod = pc.binary_join_element_wise(columns["pod"], columns["namespace"], ".")
+        columns["emitter"] = pc.coalesce(node["emitter"], by_pod, columns["pod"])
+        columns["address"] = node["address"]
+        columns["node_type"] = node["node_type"]
+        return cls(columns, node["node_type"], said("direction"))
+
+
+def _looked_up(maps: pa.MapArray, key: str) -> pa.StringArray:
+    return pc.map_lookup(maps, pa.scalar(key), "first")
+
+
+def _own_addresses(fields: pa.Table) -> pa.StringArray:
+    """The writer's own IP as its row shows it: where an inbound request came in, an outbound one went out."""
+    cluster = _text(fields["cluster"])
+    inbound = pc.fill_null(pc.match_substring_regex(cluster, INBOUND), False)
+    address = pc.if_else(inbound, _text(fields["downstream_local"]), _text(fields["upstream_local"]))
+    address = pc.if_else(cluster.is_null(), NULL, address)
+    return _bare(ip_of(address))
+
+
+def _emitters(
+    named: _Named, own: pa.StringArray, fields: pa.Table, exports: Sequence[Export], export_of: np.ndarray
+) -> pa.StringArray:
+    emitter = named.columns["emitter"]
+    if not emitter.null_count:
+        return emitter
+    peer = take(pa.array([export.peer for export in exports], TEXT), export_of)
+    foreign = pc.fill_null(pc.not_equal(own, peer), False).to_numpy(zero_copy_only=False)
+    relayed = np.bincount(export_of[foreign], minlength=len(exports))[export_of] > 0
+    # Behind a relay a row without an address of its own is known by its caller's, if that is shown.
+    remote = _text(fields["downstream_remote"])
+    direct = pc.if_else(pc.fill_null(pc.ends_with(remote, ":0"), True), NULL, _bare(ip_of(remote)))
+    address = pc.if_else(pa.array(relayed), pc.coalesce(own, direct), peer)
+    return pc.coalesce(emitter, pc.binary_join_element_wise("@", address, ""))
+
+
+def _reporters(
+    fields: pa.Table, named: _Named, own: pa.StringArray, emitter: pa.StringArray
+) -> pa.StringArray:
+    """By the listener's direction and the cluster; a gateway by its node id, else by its strangers."""
+    cluster = _text(fields["cluster"])
+    inbound = pc.fill_null(pc.match_substring_regex(cluster, INBOUND), False)
+    inbound = pc.or_(inbound, pc.fill_null(pc.equal(named.direction, _INBOUND_DIRECTION), False))
+    by_sni = pc.and_(
+        cluster.is_null(), pc.fill_null(pc.starts_with(_text(fields["sni"]), "outbound_"), False)
+    )
+    inbound = pc.or_(inbound, by_sni)
+    waypoint = pc.fill_null(pc.starts_with(cluster, WAYPOINT), False)
+    waypoint = pc.or_(waypoint, pc.fill_null(pc.equal(named.node_type, "waypoint"), False))
+    router = pc.fill_null(pc.equal(named.node_type, "router"), False)
+    guessed = pc.and_(named.node_type.is_null(), _is_mostly_strange(fields, named, own, emitter, inbound))
+    outbound = pc.if_else(pc.or_(router, guessed), "gateway", "source")
+    return pc.if_else(waypoint, "waypoint", pc.if_else(inbound, "destination", outbound))
+
+
+def _is_mostly_strange(
+    fields: pa.Table, named: _Named, own: pa.StringArray, emitter: pa.StringArray, inbound: pa.Array
+) -> pa.Array:
+    """Whether a writer's outbound requests come mostly from others than its own pod: then it is a gateway.
+
+    Where the caller's address is hidden (X-Forwarded-For) the listener tells: a gateway's is its pod's, a
+    sidecar's the service's.
+    """
+    remote = _text(fields["downstream_remote"])
+    hidden = pc.fill_null(pc.ends_with(remote, ":0"), True)
+    listener = _bare(ip_of(_text(fields["downstream_local"])))
+    strange = pc.if_else(hidden, pc.equal(listener, own), pc.not_equal(_bare(ip_of(remote)), own))
+    told = pc.and_(pc.invert(inbound), own.is_valid())
+    codes = pc.fill_null(emitter.dictionary_encode().indices, 0).to_numpy()
+    weight = np.where(pc.fill_null(strange, False).to_numpy(zero_copy_only=False), 1, -1)
+    weight[~told.to_numpy(zero_copy_only=False)] = 0
+    score = np.bincount(codes, weight, minlength=int(codes.max(initial=0)) + 1)
+    return pa.array(score[codes] > 0)
+
+
+def _identities(
+    named: _Named, emitter: pa.StringArray, own: pa.StringArray, observed: pa.Table, rows: np.ndarray
+) -> pa.Table:
+    """What the rows teach: the named writers' description, and what service callers meant by their SNI."""
+    at = pa.array(rows)
+    export, time = observed["export"].combine_chunks(), observed["time"].combine_chunks()
+    described = {name: column.take(at) for name, column in named.columns.items()}
+    address = pc.coalesce(described["address"], own.take(at))
+    by_name = identity.identities(
+        len(rows),
+        **described
+        | {
+            "export": export,
+            "time": time,
+            "address": address,
+            "evidence": pa.repeat("resource", len(rows)),
+        },
+    ).filter(described["emitter"].is_valid())
+    sni = pc.extract_regex(_text(observed["sni"]), _SNI)
+    subset, host = pc.struct_field(sni, 1), pc.struct_field(sni, 2)
+    meant = pc.and_(host.is_valid(), pc.equal(_text(observed["reporter"]), "destination"))
+    by_sni = identity.identities(
+        len(rows),
+        export=export,
+        time=time,
+        emitter=emitter.take(at),
+        address=address,
+        evidence=pa.repeat("sni", len(rows)),
+        service=host,
+        version=pc.if_else(pc.is_in(subset, pa.array(["", "_"])), NULL, subset),
+    ).filter(pc.fill_null(meant, False))
+    return identity.distinct(pa.concat_tables([by_name, by_sni]))
+
+
+def _bare(ips: pa.StringArray) -> pa.StringArray:
+    """Without the brackets of IPv6, as connections' addresses are written."""
+    return pc.utf8_trim(ips, characters="[]")
+
+
+def _stamp(moments: pa.Array) -> pa.StringArray:
+    return moments.cast(MOMENT).cast(TEXT)
+
+
+def _set(table: pa.Table, name: str, values: pa.Array | pa.ChunkedArray) -> pa.Table:
+    index = table.column_names.index(name)
+    return table.set_column(index, table.schema.field(index).with_type(values.type), values)
+
+
+def _text(values: pa.Array | pa.ChunkedArray) -> pa.StringArray:
+    array = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
+    return array if pa.types.is_string(array.type) else array.cast(TEXT)
