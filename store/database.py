@@ -33,7 +33,15 @@ DUCKDB_VERSION: str = duckdb.__version__
 class Database:
     """An in-memory DuckDB with bounded resources, to which files are attached."""
 
-    def __init__(self, *, memory_limit: str, threads: int, temporary: Path | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        memory_limit: str,
+        threads: int,
+        temporary: Path | None = None,
+        kept_memory: str | None = None,
+    ) -> None:
+        """``kept_memory``: this much of the limit, once used, is kept for the next question."""
         config: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": memory_limit,
             "threads": threads,
@@ -45,6 +53,9 @@ class Database:
             config["temp_directory"] = str(temporary)
         self._connection = duckdb.connect(":memory:", config=config)
         self._connection.execute("SET TimeZone = 'UTC'")
+        if kept_memory is not None:
+            with contextlib.suppress(duckdb.CatalogException):  # a DuckDB that has no such setting
+                self._connection.execute(f"SET block_allocator_memory = {literal(kept_memory)}")
 
     def cursor(self) -> Cursor:
         """A connection of its own, for one thread at a time; close it."""

@@ -97,7 +97,10 @@ class Store:
     def _make_database(self) -> Database:
         settings = self.settings
         return Database(
-            memory_limit=settings.memory_limit, threads=settings.threads, temporary=settings.temporary
+            memory_limit=settings.memory_limit,
+            threads=settings.threads,
+            temporary=settings.temporary,
+            kept_memory=settings.kept_memory,
         )
 
     def start(self) -> None:

@@ -10,8 +10,10 @@ import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
+from collector.decode import identity
 from collector.decode.access_log import decode_chunk
 from collector.decode.access_log_emitter import Emitter
+from collector.decode.otlp_access_logs import FIELD_KEYS
 from collector.decode.otlp_logs import decode_logs
 from collector.decode.types import Decoded, Export
 from tests.collector.captures import CAPTURES, exports, framed
@@ -328,3 +330,13 @@ def test_bytes_that_are_no_text_cost_nobody_else() -> None:
     sent = body_of(line(), line()).replace(b"curl/8.5.0", b"curl\xff8.5.0", 1)
     first, second = rows(decode(sent))
     assert (first["user_agent"], second["user_agent"]) == ("curl\ufffd8.5.0", "curl/8.5.0")
+
+
+def test_the_labels_we_recommend_are_those_we_read() -> None:
+    """Every label of docs/inputs.md names the writer or is a field of the line."""
+    shown = (CAPTURES.parents[1] / "docs" / "inputs.md").read_text()
+    block = shown.split("labels:\n")[1].split("```")[0]
+    recommended = set(re.findall(r"^ +([a-z_]+): ", block, re.MULTILINE))
+    read = {key for keys in (*identity.LOG_LABELS.values(), *FIELD_KEYS.values()) for key in keys}
+    assert recommended
+    assert recommended <= read
