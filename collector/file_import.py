@@ -21,6 +21,7 @@ import pyarrow as pa
 from collector.decode.access_log import READABLE, DecodedChunk, decode_chunk, detect
 from collector.decode.access_log_emitter import Emitter, Pod
 from collector.decode.access_log_fields import Reject
+from collector.decode.access_log_format import LineFormat
 from collector.decode.access_log_rows import last_of_each_connection
 from collector.file_chunks import CannotRead, Chunk, LineFile, Unread
 from store.frames import Batch, ExportMark
@@ -71,15 +72,15 @@ def check_format(name: str) -> None:
 def import_file(
     file: LineFile,
     *,
-    form: str,
+    form: str | LineFormat,
     pod: Pod | None,
     sink: Sink,
     known: Known,
     now_us: int,
     progress: Progress = lambda _bytes, _lines: None,
 ) -> Outcome:
-    """Read ``file`` to its end. ``form`` is one of auto, istio, envoy, json; ``sink`` returns once a batch is
-    durable and may raise. Raises CannotRead if this is no access log."""
+    """Read ``file`` to its end. ``form`` is one of auto, istio, envoy, json, or the user's own; ``sink`` returns
+    once a batch is durable and may raise. Raises CannotRead if this is no access log."""
     return _Import(file, pod, sink, known, now_us, progress).run(form)
 
 
@@ -94,9 +95,9 @@ class _Import:
         self._connections: list[pa.Table] = []
         self._connection_digests: list[str] = []
         self._key = b""
-        self._families: frozenset[str] = frozenset()
+        self._families: frozenset[str] | LineFormat = frozenset()
 
-    def run(self, form: str) -> Outcome:
+    def run(self, form: str | LineFormat) -> Outcome:
         for piece in self._file.chunks():
             if isinstance(piece, Unread):
                 rejects = self._reject([Reject(piece.line, piece.reason, "")])
@@ -111,7 +112,11 @@ class _Import:
         self._outcome.emitter = self._emitter.name
         return self._outcome
 
-    def _begin(self, form: str, chunk: Chunk) -> None:
+    def _begin(self, form: str | LineFormat, chunk: Chunk) -> None:
+        if isinstance(form, LineFormat):
+            self._families = form
+            self._set_format("custom", form.text)
+            return
         found = detect(chunk.data)
         if found is not None and not found.readable and form == "auto":
             raise CannotRead(
@@ -124,11 +129,14 @@ class _Import:
                 "If it is one, say which with --format istio, envoy or json."
             )
         name = found.name if form == "auto" and found else form
-        self._outcome.format = name
         # Container logs mix forms; a format that was asked for is taken at its word.
         self._families = frozenset(READABLE) if form == "auto" else frozenset({form})
+        self._set_format(name, name)
+
+    def _set_format(self, name: str, key: str) -> None:
+        self._outcome.format = name
         pod = f"{self._pod.namespace or ''}/{self._pod.pod}" if self._pod else ""
-        self._key = f"{name}\0{pod}\0".encode()
+        self._key = f"{key}\0{pod}\0".encode()
 
     def _take(self, chunk: Chunk) -> None:
         digest = _hex(self._hash(chunk.data))

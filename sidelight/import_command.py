@@ -26,6 +26,7 @@ from rich.progress import (
 from rich.text import Text
 
 from collector.decode.access_log_emitter import Pod, pod_of_option, pod_of_path
+from collector.decode.access_log_format import BadFormat, LineFormat, compile_format
 from collector.errors import JournalFull
 from collector.file_chunks import CannotRead, LineFile
 from collector.file_import import Outcome, check_format, import_file
@@ -58,9 +59,10 @@ def run_import(
 ) -> int:
     """Import ``files`` ('-' is standard input) and return the exit status: 0 if anything was read (or had
     been read before), 1 if nothing could be, 2 for wrong usage. ``console`` writes to stderr."""
-    pod, wrong = _check_options(format, format_string, emitter)
-    if wrong:
-        _say(console, f"sidelight import: {wrong}")
+    try:
+        form, pod = _chosen_format(format, format_string), _chosen_pod(emitter)
+    except (BadFormat, CannotRead) as error:
+        _say(console, f"sidelight import: {error}")
         return _USAGE
     try:
         opened = target or open_target(data_dir)
@@ -70,7 +72,7 @@ def run_import(
     try:
         if names is not None:
             journal_names(names, opened.journal_dir.parent)
-        return _import_all(files, format, pod, opened, console)
+        return _import_all(files, form, pod, opened, console)
     except (BadNames, NoTarget, JournalFull) as error:
         _say(console, f"sidelight import: {error}")
         return 1
@@ -78,22 +80,29 @@ def run_import(
         opened.close()
 
 
-def _check_options(
-    form: str, format_string: str | None, emitter: str | None
-) -> tuple[Pod | None, str | None]:
-    if format_string is not None:
-        return None, "--format-string is not read yet; the formats istio, envoy and json are."
-    try:
+def _chosen_format(form: str, format_string: str | None) -> str | LineFormat:
+    """Raises CannotRead or BadFormat."""
+    if format_string is None:
         check_format(form)
-    except CannotRead as error:
-        return None, str(error)
+        return form
+    if form != "auto":
+        raise BadFormat(f"--format {form} and --format-string exclude each other.")
+    return compile_format(format_string)
+
+
+def _chosen_pod(emitter: str | None) -> Pod | None:
+    """Raises CannotRead."""
     if emitter is None:
-        return None, None
+        return None
     pod = pod_of_option(emitter)
-    return pod, None if pod else f"--emitter is NS/POD, for instance default/reviews-v1-0, not {emitter!r}."
+    if pod is None:
+        raise CannotRead(f"--emitter is NS/POD, for instance default/reviews-v1-0, not {emitter!r}.")
+    return pod
 
 
-def _import_all(files: list[str], form: str, pod: Pod | None, target: ImportTarget, console: Console) -> int:
+def _import_all(
+    files: list[str], form: str | LineFormat, pod: Pod | None, target: ImportTarget, console: Console
+) -> int:
     delivery = _Delivery(target)
     totals = _Totals()
     try:
@@ -108,7 +117,7 @@ def _import_all(files: list[str], form: str, pod: Pod | None, target: ImportTarg
 
 def _import_one(
     path: str,
-    form: str,
+    form: str | LineFormat,
     pod: Pod | None,
     delivery: _Delivery,
     totals: _Totals,

@@ -113,6 +113,26 @@ def test_a_file_becomes_rows_and_says_so(run: Run, tmp_path: Path) -> None:
     assert (identity["workload"], identity["namespace"], identity["version"]) == ("reviews-v1", "shop", "v1")
 
 
+def test_a_format_of_the_users_own_is_read_and_remembered(run: Run, tmp_path: Path) -> None:
+    """Rows by --format-string, a line that does not fit is named, a second import adds nothing."""
+    path = tmp_path / "own.log"
+    path.write_text(
+        "2026-11-21T12:00:40.242Z GET /a 200 3\nwhat is this\n2026-11-21T12:00:41.000Z PUT /b 503 -\n"
+    )
+    own = "%START_TIME% %REQ(:METHOD)% %REQ(:PATH)% %RESPONSE_CODE% %DURATION%"
+    status, said = run(path, format_string=own, emitter="shop/cart-0")
+    assert status == 0
+    assert "2 rows from 3 lines of custom; written by cart-0.shop" in said
+    assert f"{path}:2" in said
+    rows = run.target.rows()
+    assert [(row["path"], row["status_code"], row["duration_us"]) for row in rows] == [
+        ("/a", 200, 3000),
+        ("/b", 503, None),
+    ]
+    assert run(path, format_string=own, emitter="shop/cart-0")[0] == 0
+    assert run.target.rows() == rows
+
+
 @pytest.mark.parametrize("again", ["same", "renamed", "compressed"])
 def test_a_second_import_adds_nothing_and_says_so(run: Run, tmp_path: Path, again: str) -> None:
     """The content counts, not the name or the compression."""
@@ -257,7 +277,8 @@ def test_envoys_default_format_gives_rows(run: Run, tmp_path: Path) -> None:
     [
         ({"format": "traefik"}, 2, "Traefik access logs cannot be imported yet"),
         ({"format": "nginx"}, 2, "There is no format 'nginx'"),
-        ({"format_string": "%START_TIME%"}, 2, "--format-string is not read yet"),
+        ({"format_string": "%START_TIME%"}, 2, "no %RESPONSE_CODE%"),
+        ({"format_string": "%START_TIME% %RESPONSE_CODE%", "format": "json"}, 2, "exclude each other"),
         ({"emitter": "cart"}, 2, "--emitter is NS/POD"),
         ({"format": "envoy"}, 1, "could not be read"),
     ],

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from collector.decode.access_log_detect import Format, detect_format, strip_prefixes
 from collector.decode.access_log_emitter import Emitter
 from collector.decode.access_log_fields import Lines, ParsedLines, Reject, join_fields, reject
+from collector.decode.access_log_format import LineFormat, parse_lines
 from collector.decode.access_log_json import parse_json
 from collector.decode.access_log_rows import build_rows
 from collector.decode.access_log_text import parse_text
@@ -44,12 +45,18 @@ def detect(data: bytes) -> Format | None:
     return detect_format(strip_prefixes(texts, lines)[0].to_pylist())
 
 
-def decode_chunk(data: bytes, first_line: int, families: frozenset[str], emitter: Emitter) -> DecodedChunk:
-    """``data``: whole lines; ``first_line``: the number of the first one; ``families``: of READABLE."""
+def decode_chunk(
+    data: bytes, first_line: int, families: frozenset[str] | LineFormat, emitter: Emitter
+) -> DecodedChunk:
+    """``data``: whole lines; ``first_line``: the number of the first one; ``families``: of READABLE, or the
+    user's own format."""
     texts, lines = _lines(data, first_line)
     decoded = DecodedChunk(lines=len(texts))
-    texts, lines, decoded.rejects = strip_prefixes(texts, lines)
-    parsed = _parse(texts, lines, families)
+    if isinstance(families, LineFormat):
+        parsed = _parse_own(texts, lines, families)
+    else:
+        texts, lines, decoded.rejects = strip_prefixes(texts, lines)
+        parsed = _parse(texts, lines, families)
     emitter.learn(parsed.fields)
     rows = build_rows(parsed.fields, emitter)
     decoded.rejects = sorted([*decoded.rejects, *parsed.rejects, *rows.rejects], key=lambda one: one.line)
@@ -61,6 +68,18 @@ def decode_chunk(data: bytes, first_line: int, families: frozenset[str], emitter
     if rows.observations.num_rows:
         decoded.identities = emitter.identities(pc.min(rows.observations["time"]))
     return decoded
+
+
+def _parse_own(texts: pa.StringArray, lines: Lines, form: LineFormat) -> ParsedLines:
+    """Lines as they are; what does not fit is tried again without a container's prefix."""
+    parsed = parse_lines(texts, lines, form)
+    if not parsed.rejects:
+        return parsed
+    odd = np.isin(lines, [one.line for one in parsed.rejects])
+    bare, numbers, broken = strip_prefixes(texts.filter(pa.array(odd)), lines[odd])
+    again = parse_lines(bare, numbers, form)
+    rejects = sorted([*broken, *again.rejects], key=lambda one: one.line)
+    return ParsedLines(join_fields([parsed.fields, again.fields]), rejects)
 
 
 def _parse(texts: pa.StringArray, lines: Lines, families: frozenset[str]) -> ParsedLines:

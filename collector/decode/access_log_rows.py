@@ -76,7 +76,8 @@ def build_rows(fields: pa.Table, writers: Writers) -> Rows:
     fields, rejects, moments = _with_moments(fields)
     columns = {name: _whole(fields[name]) for name in fields.column_names}
     code = _number(columns["code"])
-    is_tcp = _mask(pc.and_(columns["method"].is_null(), columns["protocol"].is_null()))
+    nameless = pc.and_(columns["method"].is_null(), columns["protocol"].is_null())
+    is_tcp = _mask(pc.and_(nameless, pc.fill_null(pc.equal(code, 0), True)))
     ends = _is_end(columns, code, is_tcp)
     skipped = int((~ends).sum())
     if skipped:

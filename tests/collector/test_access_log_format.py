@@ -1,0 +1,124 @@
+"""A user's own Envoy format string: what it is compiled to, what it reads, what it refuses."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from collector.decode.access_log import DecodedChunk, decode_chunk
+from collector.decode.access_log_emitter import Emitter
+from collector.decode.access_log_format import BadFormat, compile_format
+from tests.collector.captures import CAPTURES
+
+ISTIO = (
+    '[%START_TIME%] "%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%" %RESPONSE_CODE% '
+    "%RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %CONNECTION_TERMINATION_DETAILS% "
+    '"%UPSTREAM_TRANSPORT_FAILURE_REASON%" %BYTES_RECEIVED% %BYTES_SENT% %DURATION% '
+    '%RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)% "%REQ(X-FORWARDED-FOR)%" "%REQ(USER-AGENT)%" "%REQ(X-REQUEST-ID)%" '
+    '"%REQ(:AUTHORITY)%" "%UPSTREAM_HOST%" %UPSTREAM_CLUSTER_RAW% %UPSTREAM_LOCAL_ADDRESS% '
+    "%DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS% %REQUESTED_SERVER_NAME% %ROUTE_NAME%\\n"
+)
+
+
+def read(form: str, *lines: str) -> DecodedChunk:
+    return decode_chunk("\n".join(lines).encode(), 1, compile_format(form), Emitter(None))
+
+
+def row(form: str, line: str) -> dict[str, Any]:
+    decoded = read(form, line)
+    assert decoded.rejects == []
+    (one,) = decoded.requests.to_pylist()
+    return one
+
+
+def test_istios_own_format_reads_real_lines_as_the_built_in_reader_does() -> None:
+    """The default given as a format string makes the very rows the default's own reader makes."""
+    for name in ("client.istio.log", "server.istio.log"):
+        data = (CAPTURES / "access_logs" / name).read_bytes()
+        usual = decode_chunk(data, 1, frozenset({"istio"}), Emitter(None))
+        own = decode_chunk(data, 1, compile_format(ISTIO), Emitter(None))
+        assert own.requests.num_rows == usual.requests.num_rows > 20
+        assert own.requests.to_pylist() == usual.requests.to_pylist()
+        assert own.rejects == usual.rejects == []
+
+
+def test_operators_become_fields_and_what_is_no_field_an_attribute() -> None:
+    """Alternatives, lengths, headers we have no column for, metadata with brackets in its name."""
+    form = (
+        "%START_TIME(%Y/%m/%dT%H:%M:%S%z)% %RESPONSE_CODE% %DURATION%ms %REQ(X-TENANT?X-TEAM):8% "
+        "attempt=%UPSTREAM_REQUEST_ATTEMPT_COUNT% grpc=%GRPC_STATUS% %DYNAMIC_METADATA(istio.mixer:status)% 100%%"
+    )
+    one = row(form, "2026/11/21T13:00:40+0100 200 12ms blue attempt=3 grpc=Unavailable - 100%")
+    assert one["time"].isoformat() == "2026-11-21T12:00:40"
+    assert (one["status_code"], one["duration_us"], one["attempts"], one["grpc_status"]) == (
+        200,
+        12000,
+        3,
+        14,
+    )
+    assert one["attributes"] == [("x-tenant", "blue")]
+
+
+@pytest.mark.parametrize(
+    ("time", "written"),
+    [
+        ("%START_TIME%", "2026-11-21T12:00:40.242Z"),
+        ("%START_TIME(%s.%3f)%", "1795262440.242"),
+        ("%START_TIME(%FT%T.%6f)%", "2026-11-21T12:00:40.242000"),
+        ("%START_TIME(%Y-%m-%d %H:%M:%S.%9f)%", "2026-11-21 12:00:40.242000000"),
+        ("%START_TIME(%FT%T.%3f%z)%", "2026-11-21T07:00:40.242-0500"),
+    ],
+)
+def test_the_start_in_any_of_envoys_ways(time: str, written: str) -> None:
+    """Date and clock, epoch seconds, fractions of 3, 6 and 9 digits, zones: the same moment."""
+    one = row(f"{time}|%RESPONSE_CODE%|%REQ(:PATH)%", f"{written}|200|/a b|c")
+    assert (one["time"].isoformat(), one["path"]) == ("2026-11-21T12:00:40.242000", "/a b|c")
+
+
+def test_quoted_texts_may_hold_quotes() -> None:
+    """Nothing is escaped: the first end that lets the rest of the line fit is the end."""
+    form = '%START_TIME% "%REQ(USER-AGENT)%" %RESPONSE_CODE%'
+    assert row(form, '2026-11-21T12:00:40.242Z "a "quoted" b" 200')["user_agent"] == 'a "quoted" b'
+
+
+def test_lines_that_do_not_fit_are_told_and_the_others_kept() -> None:
+    """Number and sample of the line, also for a date that is none."""
+    form = "%START_TIME(%F %T)% %RESPONSE_CODE%"
+    decoded = read(
+        form, "2026-11-21 12:00:40 200", "nonsense", "2026-13-41 12:00:40 200", "2026-11-21 12:00:41 503"
+    )
+    assert [one["status_code"] for one in decoded.requests.to_pylist()] == [200, 503]
+    assert [(one.line, one.reason) for one in decoded.rejects] == [
+        (2, "the line does not fit --format-string"),
+        (3, "the start time cannot be read"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("form", "said"),
+    [
+        ("%RESPONSE_CODE%", "no %START_TIME%"),
+        ("%START_TIME% x", "no %RESPONSE_CODE%"),
+        ("%START_TIME% %RESPONSE_CODE% %nope", "character 30: '%nope' is no operator"),
+        ("%START_TIME(%A)% %RESPONSE_CODE%", "%A in START_TIME is not read"),
+        ("%START_TIME(%H)% %RESPONSE_CODE%", "date and time to the second"),
+        ('{"start_time": "%START_TIME%"}', "--format json"),
+        ("%START_TIME% %RESPONSE_CODE%" + " %DURATION%" * 200, "more than 100 operators"),
+        ("x" * 20_000, "20000 characters"),
+    ],
+)
+def test_a_format_that_cannot_be_read_is_refused_with_a_sentence(form: str, said: str) -> None:
+    """Which operator is missing, or where the format stops making sense."""
+    with pytest.raises(BadFormat) as error:
+        compile_format(form)
+    assert said in str(error.value)
+
+
+def test_literals_are_no_expressions() -> None:
+    """Dots, stars and brackets of the format stand for themselves."""
+    form = "(a+)*.[%START_TIME%] %RESPONSE_CODE%$^"
+    assert row(form, "(a+)*.[2026-11-21T12:00:40.242Z] 200$^")["status_code"] == 200
+    assert read(form, "aaX[2026-11-21T12:00:40.242Z] 200$^").requests.num_rows == 0
+    assert json.dumps(form)
