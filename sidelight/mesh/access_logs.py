@@ -59,8 +59,10 @@ def json_log(log_dir: Path, pod: Pod) -> Path:
     return log_dir / f"{pod.name}.istio.json"
 
 
-def http_loggers(pod: Pod, log_dir: Path) -> list[dict[str, Any]]:
-    """Text, JSON and the access log service, for HTTP requests."""
+def http_loggers(pod: Pod, log_dir: Path, kind: str) -> list[dict[str, Any]]:
+    """Text and JSON files, and the access log service or OTLP log records (``kind``), for HTTP requests."""
+    if kind == "otlp":
+        return [*_files(pod, log_dir), _otlp()]
     service = {
         "name": "envoy.http_grpc_access_log",
         "typed_config": {
@@ -87,8 +89,10 @@ def http_loggers(pod: Pod, log_dir: Path) -> list[dict[str, Any]]:
     return [*_files(pod, log_dir), service]
 
 
-def tcp_loggers(pod: Pod, log_dir: Path) -> list[dict[str, Any]]:
-    """Text, JSON and the access log service, for TCP connections."""
+def tcp_loggers(pod: Pod, log_dir: Path, kind: str) -> list[dict[str, Any]]:
+    """The same for TCP connections."""
+    if kind == "otlp":
+        return [*_files(pod, log_dir), _otlp()]
     service = {
         "name": "envoy.tcp_grpc_access_log",
         "typed_config": {
@@ -97,6 +101,19 @@ def tcp_loggers(pod: Pod, log_dir: Path) -> list[dict[str, Any]]:
         },
     }
     return [*_files(pod, log_dir), service]
+
+
+def _otlp() -> dict[str, Any]:
+    """Istio's `envoyOtelAls` without labels: the default line as body, and a resource that names nobody."""
+    return {
+        "name": "envoy.access_loggers.open_telemetry",
+        "typed_config": {
+            "@type": f"{_LOGGERS}.open_telemetry.v3.OpenTelemetryAccessLogConfig",
+            "common_config": _service("otel_envoy_accesslog"),
+            "disable_builtin_labels": True,
+            "body": {"string_value": ISTIO_TEXT},
+        },
+    }
 
 
 def _service(log_name: str) -> dict[str, Any]:

@@ -28,7 +28,7 @@ def listeners_of(plan: Plan, pod: Pod, certificates: Path, log_dir: Path) -> lis
     called = plan.topology.called_by(pod.workload)
     found = [_inbound(plan, pod, own, certificates, log_dir)] if own else []
     found.append(_outbound(plan, pod, [each for each in called if each.protocol != "tcp"], log_dir))
-    return found + [_outbound_tcp(pod, each, log_dir) for each in called if each.protocol == "tcp"]
+    return found + [_outbound_tcp(plan, pod, each, log_dir) for each in called if each.protocol == "tcp"]
 
 
 def _gateway(plan: Plan, pod: Pod, log_dir: Path) -> dict[str, Any]:
@@ -54,7 +54,7 @@ def _gateway(plan: Plan, pod: Pod, log_dir: Path) -> dict[str, Any]:
 def _inbound(plan: Plan, pod: Pod, service: Service, certificates: Path, log_dir: Path) -> dict[str, Any]:
     """Permissive, as Istio's default: mutual TLS for callers that speak it, plain text for the others."""
     if service.protocol == "tcp":
-        filters = [_tcp_proxy(pod, inbound_name(service), log_dir)]
+        filters = [_tcp_proxy(plan, pod, inbound_name(service), log_dir)]
     else:
         route = {
             "name": "default",
@@ -103,8 +103,8 @@ def _outbound(plan: Plan, pod: Pod, services: list[Service], log_dir: Path) -> d
     return _listener("virtualOutbound", pod.ip, OUTBOUND_PORT, "OUTBOUND", chains)
 
 
-def _outbound_tcp(pod: Pod, service: Service, log_dir: Path) -> dict[str, Any]:
-    filters = [_tcp_proxy(pod, outbound_name(service), log_dir)]
+def _outbound_tcp(plan: Plan, pod: Pod, service: Service, log_dir: Path) -> dict[str, Any]:
+    filters = [_tcp_proxy(plan, pod, outbound_name(service), log_dir)]
     name = f"outbound_0.0.0.0_{service.port}"
     return _listener(name, pod.ip, service.port, "OUTBOUND", [{"filters": filters}])
 
@@ -203,7 +203,7 @@ def _manager(
         "route_config": {"name": stat_prefix, "virtual_hosts": [host], "validate_clusters": False},
         "http_filters": [{"name": name, "typed_config": {"@type": kind}} for name, kind in filters],
         "tracing": tracing(pod, plan.topology.cluster, plan.topology.mesh_id),
-        "access_log": http_loggers(pod, log_dir),
+        "access_log": http_loggers(pod, log_dir, plan.topology.access_logs),
         "generate_request_id": True,
         "normalize_path": True,
         "stream_idle_timeout": "0s",
@@ -214,14 +214,14 @@ def _http(manager: dict[str, Any]) -> dict[str, Any]:
     return {"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}
 
 
-def _tcp_proxy(pod: Pod, cluster: str, log_dir: Path) -> dict[str, Any]:
+def _tcp_proxy(plan: Plan, pod: Pod, cluster: str, log_dir: Path) -> dict[str, Any]:
     return {
         "name": "envoy.filters.network.tcp_proxy",
         "typed_config": {
             "@type": f"{_FILTERS}.network.tcp_proxy.v3.TcpProxy",
             "stat_prefix": f"{cluster};",
             "cluster": cluster,
-            "access_log": tcp_loggers(pod, log_dir),
+            "access_log": tcp_loggers(pod, log_dir, plan.topology.access_logs),
         },
     }
 

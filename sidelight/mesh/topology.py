@@ -31,6 +31,9 @@ __all__ = [
     "number_ends_with",
 ]
 
+ACCESS_LOGS = ("als", "otlp")
+"""How sidecars send their access logs: Envoy's access log service, or OTLP log records as Istio's
+``envoyOtelAls`` makes them."""
 PROTOCOLS = ("http", "grpc", "tcp")
 APP_PORT_OFFSET = 10_000
 OUTBOUND_PORT = 15_001
@@ -149,6 +152,7 @@ class Topology:
     cluster: str
     mesh_id: str
     trust_domain: str
+    access_logs: str
     gateway: Gateway
     services: dict[str, Service]
     workloads: dict[str, Workload]
@@ -196,6 +200,7 @@ def parse_topology(document: Any, where: str = "topology") -> Topology:
         cluster=top.text("cluster", "Kubernetes"),
         mesh_id=top.text("mesh_id", "cluster.local"),
         trust_domain=top.text("trust_domain", "cluster.local"),
+        access_logs=top.one_of("access_logs", ACCESS_LOGS, "als"),
         gateway=_gateway(top.part("gateway")),
         services=services,
         workloads=workloads,

@@ -53,7 +53,7 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LivedMesh]:
             mesh.settle()
             truth = mesh.truth()
             assert truth["unexpected"] == []
-            _wait_until_counted(server)
+            wait_until_counted(server)
             window = {"from_": began, "to": _now()}
             yield LivedMesh(server, mesh, truth, window, server.get("/api/graph", **window))
     finally:
@@ -64,7 +64,7 @@ def _now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def _wait_until_counted(server: Server) -> None:
+def wait_until_counted(server: Server) -> None:
     """Until three seconds bring no new row (the proxies' last flush has been acknowledged and loaded)."""
     seen: list[int] = []
 
