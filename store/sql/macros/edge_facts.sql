@@ -10,8 +10,8 @@
 --
 -- What makes it quick: rows are counted by (peer_key, kind of answer) *before* they meet the lanes, by
 -- integers and short strings. Nearly every peer means the same in every minute; only rows of the others
--- (and of TCP, whose denials are told by their details alone) are looked at minute by minute, in a scan of
--- their own that ends at once where there are none.
+-- (and of TCP, whose denials are told by their details alone) are counted minute by minute. The window is
+-- read twice: once for the counts, once for the percentiles.
 create or replace macro edge_facts(from_time, to_time, grain, step_us, only_no) as table
 with every_lane as materialized (
     from lanes(from_time, to_time, grain)
@@ -40,44 +40,41 @@ uneven as materialized (
     from steady_lane join active using (lane_key)
     where steady_lane.minutes <> active.minutes or protocol = 'tcp'
 ),
-quick_lane as materialized (
-    select * exclude (minutes) from steady_lane anti join uneven using (lane_key)
-),
-careful_lane as materialized (
+known_lane as materialized (
+    select -1 as minute_no, * exclude (minutes) from steady_lane anti join uneven using (lane_key)
+    union all by name
     select * exclude (linked, unlinked, source_end, target_end)
     from lane semi join uneven using (lane_key)
     where not linked and not unlinked
 ),
-seen as not materialized (
+observed_row as not materialized (
+    -- `in` as a value, not as a condition: as one the planner, who cannot know how few keys are uneven,
+    -- would rather build its hash table from every row of the window.
     select
-        peer_key as lane_key, time,
-        case
-            when step_us >= epoch_us(to_time::timestamp) - epoch_us(from_time::timestamp) then 0
-            else (epoch_us(time) - epoch_us(from_time::timestamp)) // step_us
-        end as bucket,
-        status_code, grpc_status, response_flags, tls, response_code_details as details,
-        duration_us, attempts, request_bytes, response_bytes
+        peer_key as lane_key, peer_key in (select lane_key from uneven) as is_uneven, time, status_code, grpc_status,
+        response_flags, tls, response_code_details as details, duration_us, attempts, request_bytes, response_bytes
     from observations_raw
     where time >= from_time::timestamp and time < to_time::timestamp
     union all
     select
-        peer_key, time,
+        peer_key, peer_key in (select lane_key from uneven), time, status_code, grpc_status,
+        response_flags, null, null, duration_ns // 1000, null, request_bytes, response_bytes
+    from spans_raw
+    where time >= from_time::timestamp and time < to_time::timestamp
+      and case when peer_key in (select lane_key from every_lane where signal = 'span') then true else false end
+),
+seen as not materialized (
+    select
+        lane_key,
+        case when is_uneven then epoch_us(time) // 60000000 else -1 end as minute_no,
         case
             when step_us >= epoch_us(to_time::timestamp) - epoch_us(from_time::timestamp) then 0
             else (epoch_us(time) - epoch_us(from_time::timestamp)) // step_us
-        end,
-        status_code, grpc_status, response_flags, null, null,
-        duration_ns // 1000, null, request_bytes, response_bytes
-    from spans_raw
-    where time >= from_time::timestamp and time < to_time::timestamp
-      and peer_key in (select lane_key from every_lane where signal = 'span')
-),
-careful as not materialized (
-    select
-        * replace (case when status_code is null then details end as details),
-        epoch_us(time) // 60000000 as minute_no
-    from seen
-    where lane_key in (select lane_key from uneven)
+        end as bucket,
+        status_code, grpc_status, response_flags, tls,
+        case when is_uneven and status_code is null then details end as details,
+        duration_us, attempts, request_bytes, response_bytes
+    from observed_row
 ),
 -- Invariant 5c. Inbound rows that do not show their direct caller are matched to the caller's own row by
 -- request id and the address the caller sent to; what no caller's row claims stays `unknown`'s.
@@ -112,7 +109,7 @@ found as materialized (
 ),
 counted as (
     select
-        lane_key, bucket, status_code, grpc_status, response_flags, tls,
+        lane_key, minute_no, bucket, status_code, grpc_status, response_flags, tls, details,
         count(*) as requests, sum(duration_us) as duration_us, count(duration_us) as timed,
         sum(attempts) as attempts, count(attempts) as attempts_known,
         sum(request_bytes) as request_bytes, sum(response_bytes) as response_bytes
@@ -120,13 +117,7 @@ counted as (
     group by all
 ),
 tallied as (
-    select * exclude (lane_key) from counted join quick_lane using (lane_key)
-    union all by name
-    select
-        * exclude (lane_key, minute_no, time, duration_us, attempts),
-        1 as requests, duration_us, (duration_us is not null)::bigint as timed,
-        attempts, (attempts is not null)::bigint as attempts_known
-    from careful join careful_lane using (lane_key, minute_no)
+    select * exclude (lane_key, minute_no) from counted join known_lane using (lane_key, minute_no)
     union all by name
     select
         * exclude (lane_key, minute_no, linked, unlinked, source_end, target_end, duration_us, attempts),
@@ -136,11 +127,7 @@ tallied as (
 ),
 timed as not materialized (
     select bucket, edge_no, coalesce(only_no, target_no) as called_no, view, leg, duration_us
-    from seen join quick_lane using (lane_key)
-    where duration_us is not null and status_code is distinct from 101
-    union all
-    select bucket, edge_no, coalesce(only_no, target_no) as called_no, view, leg, duration_us
-    from careful join careful_lane using (lane_key, minute_no)
+    from seen join known_lane using (lane_key, minute_no)
     where duration_us is not null and status_code is distinct from 101
     union all
     select bucket, edge_no, coalesce(only_no, target_no) as called_no, view, leg, duration_us
