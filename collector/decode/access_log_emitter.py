@@ -40,7 +40,7 @@ _SUFFIXES = (
     re.compile(rf"^(.+)-(?=[a-z]*\d)[{_SAFE}]{{5}}$"),  # DaemonSet, ReplicaSet
 )
 _VERSIONED = re.compile(r"^(.+)-(v\d+(?:[.-]\d+)*)$")
-_SNI = r"^outbound_\.(?P<port>\d+)_\.(?P<subset>[^_]*|_)_\.(?P<host>.+)$"
+SNI = r"^outbound_\.(?P<port>\d+)_\.(?P<subset>[^_]*|_)_\.(?P<host>.+)$"
 _OLD_INBOUND = r"^inbound\|\d+\|[^|]*\|(?P<host>[^|]+)$"
 _OWN_NAME = r"^outbound\|\d*\|[^|]*\|(?P<service>[^.|]+)\.(?P<ns>[^.|]+)\.svc\."
 _LOOPBACK = ("127.0.0.1", "127.0.0.6", "::1", "::6", "[::1]", "[::6]", "0.0.0.0", "[::]", "")  # noqa: S104
@@ -224,7 +224,7 @@ class Emitter:
 
     def _learn_services(self, clusters: pa.Array, names: pa.Array) -> None:
         for text, count in _value_counts(names):
-            if found := re.match(_SNI, text):
+            if found := re.match(SNI, text):
                 subset = found["subset"] if found["subset"] not in ("", "_", "latest", "unknown") else None
                 self._services[found["host"], subset] += count
         for text, count in _value_counts(clusters):

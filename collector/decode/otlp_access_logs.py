@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from collector.decode import identity
-from collector.decode.access_log_emitter import INBOUND, WAYPOINT, ip_of
+from collector.decode.access_log_emitter import INBOUND, SNI, WAYPOINT, ip_of
 from collector.decode.access_log_fields import FIELDS, fields_table, join_fields
 from collector.decode.access_log_json import KEYS, parse_json
 from collector.decode.access_log_rows import build_rows
@@ -34,7 +34,7 @@ TEXT = pa.string()
 NULL = pa.scalar(None, TEXT)
 _TEXT_LINE = r'^\[\d{4}-\d\d-\d\dT[\d:.]+Z?\] "'
 _JSON_LINE = r'^\s*\{.*"(?:start_time|response_flags|response_code_details)"'
-_SNI = r"^outbound_\.(?P<port>\d+)_\.(?P<subset>[^_]*|_)_\.(?P<host>.+)$"
+_START = r"^(?P<seconds>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?P<fraction>\.\d{1,6})?Z?$"
 _INBOUND_DIRECTION, _OUTBOUND_DIRECTION = "1", "2"  # of %CEL(xds.listener_direction)%
 _TEXT_FAMILIES = frozenset({"istio", "envoy"})
 
@@ -78,13 +78,18 @@ def read_access_logs(
     table: AttributeTable,
     body: pa.StringArray,
     shared: dict[str, pa.Array],
+    sent_time: pa.Array,
 ) -> AccessLogs:
-    """Find the access logs among ``records``. ``shared``: the records' `time`, `trace_id` and `span_id`."""
+    """Find the access logs among ``records``. ``shared``: the records' `time`, `trace_id` and `span_id`.
+
+    ``sent_time`` is null where the record says none: then the start its line says is better than when it came.
+    """
     fields, taken = _fields(table, body)
     if fields is None:
         return AccessLogs(taken, OBSERVATIONS.empty_table(), IDENTITIES.empty_table())
     at = fields["line"].to_numpy()
-    fields = _set(fields, "time", pc.coalesce(_stamp(shared["time"]).take(pa.array(at)), fields["time"]))
+    sent, known = (_stamp(times).take(pa.array(at)) for times in (sent_time, shared["time"]))
+    fields = _set(fields, "time", pc.coalesce(sent, _start_said(fields), known))
     export_of = opened.export_of[records][at]
     named = _Named.of(opened, records, table, at)
     own = _own_addresses(fields)
@@ -241,7 +246,10 @@ def _is_mostly_strange(
     listener = _bare(ip_of(_text(fields["downstream_local"])))
     strange = pc.if_else(hidden, pc.equal(listener, own), pc.not_equal(_bare(ip_of(remote)), own))
     told = pc.and_(pc.invert(inbound), own.is_valid())
-    codes = pc.fill_null(emitter.dictionary_encode().indices, 0).to_numpy()
+    names = emitter.dictionary_encode()
+    codes = pc.fill_null(
+        names.indices, len(names.dictionary)
+    ).to_numpy()  # the nameless are nobody's neighbours
     weight = np.where(pc.fill_null(strange, False).to_numpy(zero_copy_only=False), 1, -1)
     weight[~told.to_numpy(zero_copy_only=False)] = 0
     score = np.bincount(codes, weight, minlength=int(codes.max(initial=0)) + 1)
@@ -266,7 +274,7 @@ def _identities(
             "evidence": pa.repeat("resource", len(rows)),
         },
     ).filter(described["emitter"].is_valid())
-    sni = pc.extract_regex(_text(observed["sni"]), _SNI)
+    sni = pc.extract_regex(_text(observed["sni"]), SNI)
     subset, host = pc.struct_field(sni, 1), pc.struct_field(sni, 2)
     meant = pc.and_(host.is_valid(), pc.equal(_text(observed["reporter"]), "destination"))
     by_sni = identity.identities(
@@ -285,6 +293,13 @@ def _identities(
 def _bare(ips: pa.StringArray) -> pa.StringArray:
     """Without the brackets of IPv6, as connections' addresses are written."""
     return pc.utf8_trim(ips, characters="[]")
+
+
+def _start_said(fields: pa.Table) -> pa.StringArray:
+    """The line's own start, null where it is not in Envoy's usual form."""
+    parts = pc.extract_regex(_text(fields["time"]), _START)
+    seconds = pc.strptime(pc.struct_field(parts, 0), "%Y-%m-%dT%H:%M:%S", "s", error_is_null=True)
+    return pc.binary_join_element_wise(seconds.cast(TEXT), pc.struct_field(parts, 1), "")
 
 
 def _stamp(moments: pa.Array) -> pa.StringArray:

@@ -82,7 +82,7 @@ def _logs(
         "trace_id": ids.trace_ids(ids.matrix(rows.column("trace_id"), 16))[0],
         "span_id": ids.span_ids(ids.matrix(rows.column("span_id"), 8))[0],
     }
-    access = read_access_logs(exports, opened, records, table, body, shared)
+    access = read_access_logs(exports, opened, records, table, body, shared, ids.moments(sent))
     if access.taken.all() and len(records):
         return LOGS.empty_table(), access
     event_name = text_column(rows.column("event_name"), limits.NAME_BYTES)

@@ -325,6 +325,27 @@ def test_records_of_unfinished_requests_are_no_requests() -> None:
     assert (len(rows(decoded)), decoded.tables["logs"].num_rows, decoded.accepted) == (1, 0, 3)
 
 
+def test_a_record_without_a_time_starts_when_its_line_says() -> None:
+    """The line's start before the moment it was received; a start that is none falls back to that."""
+    starts = [
+        "2026-10-31T12:00:40.242Z",
+        "2026-10-31T12:00:40",
+        "2026-02-31T12:00:40Z",
+        "2026-99-99T12:00:40Z",
+        "soon",
+    ]
+    records = [labelled(response_code="200", response_flags="-", start_time=start) for start in starts]
+    for record in records:
+        record.time_unix_nano = 0
+    said = rows(decode(body_of(*records)))
+    assert len(said) == len(starts)
+    assert [row["time"].isoformat() for row in said[:2]] == [
+        "2026-10-31T12:00:40.242000",
+        "2026-10-31T12:00:40",
+    ]
+    assert {row["time"].microsecond for row in said[3:]} == {START_NS // 1000 % 1_000_000}
+
+
 def test_bytes_that_are_no_text_cost_nobody_else() -> None:
     """A user agent with bytes that are no UTF-8 is repaired; its neighbours are as they were."""
     sent = body_of(line(), line()).replace(b"curl/8.5.0", b"curl\xff8.5.0", 1)
