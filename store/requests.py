@@ -1,8 +1,8 @@
 """The requests behind an edge or a node, newest first, a page at a time (`GET /api/requests`).
 
 What must stay true: a request is on exactly one page (ordered by start time, then by a hash of the
-row); a page reads the newest minutes first and stops when it is full, so that the usual question does
-not read the whole window.
+row); a page reads the newest minutes first and stops when it is full, and first finds by few columns which
+rows those are: reading every column of a window cost ten times the rest of the question.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from store.asking import Row, ask_rows
-from store.elements import find_grain
+from store.elements import find_element
 from store.errors import BadQuery
 from store.graph import rfc3339
 from store.node_ids import number_of
@@ -46,6 +46,7 @@ _COPIED = [
     "response_bytes",
 ]
 _EPOCH = datetime(1970, 1, 1)
+_MICROSECOND = timedelta(microseconds=1)
 
 
 def answer_requests(cursor: Any, query: RequestsQuery) -> Json:
@@ -53,28 +54,20 @@ def answer_requests(cursor: Any, query: RequestsQuery) -> Json:
     before_time, before_hash = read_cursor(query.before)
     element = query.edge or query.node
     number = number_of(element) if element else None
-    grain = "version" if number is None else find_grain(cursor, query.window, number)
+    of = None if number is None else find_element(cursor, query.window, number)
     found: list[Row] = []
-    if grain is not None:
+    if number is None or of is not None:
         values = {
-            "grain": grain,
+            "grain": of.grain if of else "version",
             "number": number,
+            "is_called": of.is_called if of else True,
             "view": query.view,
             "success": query.success,
             "outcome": query.outcome,
             "trace_id": str(uuid.UUID(query.trace_id)) if query.trace_id else None,
             "before_time": before_time,
-            "before_hash": before_hash,
         }
-        for part in _newest_first(query.window, before_time):
-            wanted = {
-                "from_time": part.from_time,
-                "to_time": part.to_time,
-                "limit": query.limit + 1 - len(found),
-            }
-            found += ask_rows(cursor, "requests", values | wanted)
-            if len(found) > query.limit:
-                break
+        found = _read_page(cursor, query, values, before_hash)
     page = found[: query.limit]
     return {
         "from": rfc3339(query.window.from_time),
@@ -83,6 +76,33 @@ def answer_requests(cursor: Any, query: RequestsQuery) -> Json:
         "requests": [_request_json(row) for row in page],
         "next": write_cursor(page[-1]) if len(found) > query.limit else None,
     }
+
+
+def _read_page(cursor: Any, query: RequestsQuery, values: Row, before_hash: int | None) -> list[Row]:
+    """Up to ``query.limit + 1`` whole rows; the last one says that there are more."""
+    wanted = query.limit + 1
+    times_us: list[int] = []
+    for part in _newest_first(query.window, values["before_time"]):
+        bounds = {"from_time": part.from_time, "to_time": part.to_time, "limit": wanted - len(times_us)}
+        times_us += [row["time_us"] for row in ask_rows(cursor, "request_times", values | bounds)]
+        if len(times_us) == wanted:
+            break
+    if values["before_time"]:  # the page before may have ended between two rows of one microsecond
+        times_us.append((values["before_time"] - _EPOCH) // _MICROSECOND)
+    if not times_us:
+        return []
+    return ask_rows(
+        cursor,
+        "requests",
+        values
+        | {
+            "from_time": _EPOCH + timedelta(microseconds=min(times_us)),
+            "to_time": _EPOCH + timedelta(microseconds=max(times_us) + 1),
+            "times_us": times_us,
+            "before_hash": before_hash,
+            "limit": wanted,
+        },
+    )
 
 
 def _newest_first(window: Window, before: datetime | None) -> Iterator[Window]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from store.elements import find_grain
+from store.elements import find_element
 from store.graph import ask_facts, rfc3339
 from store.node_ids import number_of
 from store.query_types import TimeseriesQuery
@@ -22,8 +22,8 @@ def answer_timeseries(cursor: Any, query: TimeseriesQuery) -> Json:
     """The JSON of `/api/timeseries`."""
     number = number_of(query.edge or query.node or "")
     step_us = query.step_s * 1_000_000
-    grain = find_grain(cursor, query.window, number)
-    facts = ask_facts(cursor, query.window, grain, step_us, query.success, number) if grain else []
+    found = find_element(cursor, query.window, number)
+    facts = ask_facts(cursor, query.window, found.grain, step_us, query.success, number) if found else []
     if query.node:
         facts = _without_connections(facts)
     return {

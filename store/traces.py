@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from store.asking import Row, ask_rows
-from store.elements import find_grain
+from store.elements import find_element
 from store.graph import rfc3339
 from store.node_ids import number_of
 from store.query_types import TracesQuery, read_trace_id
@@ -29,13 +29,13 @@ def answer_traces(cursor: Any, query: TracesQuery) -> Json:
     before_time, before_hash = read_cursor(query.before)
     element = query.edge or query.node
     number = number_of(element) if element else None
-    grain = "version" if number is None else find_grain(cursor, query.window, number)
-    if grain is None:
+    of = None if number is None else find_element(cursor, query.window, number)
+    if number is not None and of is None:
         return {"traces": [], "next": None}
     values = {
         "from_time": query.window.from_time,
         "to_time": query.window.to_time,
-        "grain": grain,
+        "grain": of.grain if of else "version",
         "number": number,
         "service": query.service,
         "errors": query.errors,

@@ -1,4 +1,5 @@
--- A page of requests, newest first; `row_hash` orders those of the same microsecond.
+-- A page of requests, newest first; `row_hash` orders those of the same microsecond. `$times_us`: when the
+-- rows of the page began (see request_times.sql), so that every column is read of few rows only.
 with picked as (
     select
         *,
@@ -8,10 +9,8 @@ with picked as (
     from lane_rows($from_time, $to_time, $grain)
     where view = $view
       and ($number is null or edge_no = $number::ubigint or target_no = $number::ubigint
-           or (source_no = $number::ubigint and not exists (
-               from lanes($from_time, $to_time, $grain) as known
-               where known.target_no = $number::ubigint and known.view = $view
-           )))
+           or (not $is_called and source_no = $number::ubigint))
+      and epoch_us(time) in (select unnest($times_us::bigint[]))
       and ($trace_id is null or trace_id = $trace_id::uuid)
 ),
 page as (

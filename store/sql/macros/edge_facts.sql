@@ -79,14 +79,17 @@ seen as not materialized (
 -- Invariant 5c. Inbound rows that do not show their direct caller are matched to the caller's own row by
 -- request id and the address the caller sent to; what no caller's row claims stays `unknown`'s.
 loose as materialized (
-    select row_number() over () as row_no, *
+    select
+        peer_key, time, request_id, downstream_local_address, status_code, grpc_status, response_flags, tls,
+        case when status_code is null then response_code_details end as details,
+        duration_us, attempts, request_bytes, response_bytes
     from observations_raw
     where time >= from_time::timestamp and time < to_time::timestamp
       and peer_key in (select lane_key from every_lane where unlinked)
 ),
-link as (
+claimed as (
     select
-        loose.row_no,
+        loose.peer_key, loose.time, loose.request_id, loose.downstream_local_address,
         arg_min(calls.peer_key, abs(epoch_us(calls.time) - epoch_us(loose.time))) as caller_key,
         arg_min(epoch_us(calls.time) // 60000000, abs(epoch_us(calls.time) - epoch_us(loose.time))) as caller_minute_no
     from loose
@@ -94,18 +97,20 @@ link as (
         on calls.request_id = loose.request_id and calls.upstream_address = loose.downstream_local_address
     where calls.time >= from_time::timestamp - interval 1 minute and calls.time < to_time::timestamp + interval 1 minute
       and calls.peer_key in (select lane_key from every_lane where leg = 'out' and not linked)
-    group by loose.row_no
+    group by all
 ),
 found as materialized (
     select
-        coalesce(link.caller_key, loose.peer_key) as lane_key,
-        coalesce(link.caller_minute_no, epoch_us(loose.time) // 60000000) as minute_no,
-        link.row_no is not null as linked,
+        coalesce(claimed.caller_key, loose.peer_key) as lane_key,
+        coalesce(claimed.caller_minute_no, epoch_us(loose.time) // 60000000) as minute_no,
+        claimed.caller_key is not null as linked,
         (epoch_us(loose.time) - epoch_us(from_time::timestamp)) // step_us as bucket,
-        status_code, grpc_status, response_flags, tls,
-        case when status_code is null then response_code_details end as details,
-        duration_us, attempts, request_bytes, response_bytes
-    from loose left join link using (row_no)
+        status_code, grpc_status, response_flags, tls, details, duration_us, attempts, request_bytes, response_bytes
+    from loose left join claimed using (peer_key, time, request_id, downstream_local_address)
+),
+-- Of a gateway's row only the leg towards it is loose: what it called is known, and counted with `seen`.
+loose_lane as materialized (
+    from lane where linked or unlinked
 ),
 counted as (
     select
@@ -123,7 +128,7 @@ tallied as (
         * exclude (lane_key, minute_no, linked, unlinked, source_end, target_end, duration_us, attempts),
         1 as requests, duration_us, (duration_us is not null)::bigint as timed,
         attempts, (attempts is not null)::bigint as attempts_known
-    from found join lane using (lane_key, minute_no, linked)
+    from found join loose_lane using (lane_key, minute_no, linked)
 ),
 timed as not materialized (
     select bucket, edge_no, coalesce(only_no, target_no) as called_no, view, leg, duration_us
@@ -131,7 +136,7 @@ timed as not materialized (
     where duration_us is not null and status_code is distinct from 101
     union all
     select bucket, edge_no, coalesce(only_no, target_no) as called_no, view, leg, duration_us
-    from found join lane using (lane_key, minute_no, linked)
+    from found join loose_lane using (lane_key, minute_no, linked)
     where duration_us is not null and status_code is distinct from 101
 )
 select
