@@ -161,7 +161,7 @@
   function mark() {
     const cy = state.cy;
     if (!cy) return;
-    const words = (state.view.find || "").trim().toLowerCase();
+    const words = sidelight.sought();
     cy.batch(() => {
       cy.elements().removeClass("chosen beside found missed");
       if (words) {
@@ -177,6 +177,13 @@
     });
   }
 
+  sidelight.mark = mark;
+  sidelight.showFound = function () {
+    if (!state.found || !state.found.length) return;
+    state.moved = true;
+    fit(true, state.found);
+  };
+
   function hover(element) {
     const cy = state.cy;
     cy.batch(() => {
@@ -189,6 +196,19 @@
 
   function pick(selection) {
     dash().set_props("picked", { data: selection ? { ...selection, at: Date.now() } : { kind: null, at: Date.now() } });
+  }
+
+  // -- the URL ------------------------------------------------------------------------------------
+  let written = null;
+  function write(search) {
+    if (search === window.location.search) return;
+    written = search;
+    dash().set_props("url", { search }); // an Output would close a circle, which Dash refuses
+  }
+  function arrive(search) {
+    const echo = search === written;
+    written = null;
+    return echo || typeof search !== "string" ? dash().no_update : { search, at: Date.now() };
   }
 
   // -- viewport -----------------------------------------------------------------------------------
@@ -227,19 +247,18 @@
   window.dash_clientside = Object.assign({}, window.dash_clientside, {
     sidelightGraph: {
       draw: apply,
+      write,
+      arrive,
+      seek(text) {
+        sidelight.seek(text);
+        return dash().no_update;
+      },
       show(view, selection) {
         state.view = view || {};
         state.selection = selection;
         mark();
         sidelight.animateTraffic(Boolean(state.view.traffic) && state.view.live !== false);
         if (state.cy) state.cy.emit("render");
-        return dash().no_update;
-      },
-      focus(_submits) {
-        if (state.found && state.found.length) {
-          state.moved = true;
-          fit(true, state.found);
-        }
         return dash().no_update;
       },
       fit(_clicks) {

@@ -52,7 +52,7 @@
     document.addEventListener("keydown", (event) => {
       const typing = /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName);
       if (event.key === "/" && !typing && container.clientWidth > 0) {
-        const box = document.getElementById("find");
+        const box = document.getElementById("find-box");
         if (box) box.focus();
         event.preventDefault();
       } else if (event.key === "Escape" && !typing && event.target !== container && container.clientWidth > 0) sidelight.pick(null);

@@ -16,6 +16,8 @@ from dashboard.view_state import LABELS, SUCCESS, TYPES, WINDOWS, ViewState, par
 
 WINDOW, START, END, TYPE, NAMESPACES = "window", "start", "end", "type", "namespaces"
 LABEL, FIND, OPTIONS, SUCCESS_FROM = "label", "find", "options", "success"
+# FIND is a store; the box itself is made by assets/graph_find.js in this slot.
+FIND_SLOT = "find-slot"
 LIVE, THEME = "live", "theme"
 
 CUSTOM = "custom"
@@ -57,14 +59,6 @@ def toolbar(state: ViewState) -> html.Div:
         className="control custom-time",
         hidden=True,
     )
-    find = dcc.Input(
-        id=FIND,
-        type="search",
-        debounce=0.2,
-        placeholder="Find   /",
-        className="find",
-        value=state.find,
-    )
     return html.Div(
         [
             segments(WINDOW, window_options(state.window), state.window, "Last"),
@@ -78,7 +72,8 @@ def toolbar(state: ViewState) -> html.Div:
                 ),
                 className="control",
             ),
-            find,
+            html.Div(id=FIND_SLOT),
+            dcc.Store(id=FIND, data=state.find),
         ],
         className="toolbar",
         role="toolbar",
@@ -136,6 +131,15 @@ def reconcile(
     return view
 
 
+def reread(view: ViewState, values: dict[str, Any]) -> ViewState:
+    """The view with what its plain controls say now: its stored copy is older than they are while an
+    answer about another control is on its way."""
+    for name in (TYPE, LABEL, FIND, OPTIONS, SUCCESS_FROM):
+        if values.get(name) is not None:
+            view = reconcile(view, name, values)
+    return view
+
+
 def shown(view: ViewState) -> list[Any]:
     """The values of the controls for a view, in the order of `VALUES`."""
     return [
@@ -152,6 +156,7 @@ def shown(view: ViewState) -> list[Any]:
 
 
 VALUES = (WINDOW, START, END, TYPE, NAMESPACES, LABEL, FIND, OPTIONS, SUCCESS_FROM)
+PROPERTIES = [(name, "data" if name == FIND else "value") for name in VALUES]
 
 
 def _text(moment: datetime) -> str:

@@ -25,13 +25,16 @@ from dashboard.view_state import ViewState
 from store.errors import BadQuery
 
 DRAWING, DRAWN, PICKED, REVIVE, NOTICE, SINK = "drawing", "drawn", "picked", "revive", "notice", "graph-sink"
+# The URL's parameters as this page writes them, and as somebody came with them (a link, the back button): told
+# apart in the browser, or the echo of what was written would undo what has been typed since.
+WRITTEN, ARRIVED = "written", "arrived"
 FIT, ZOOM_IN, ZOOM_OUT, REARRANGE = "fit", "zoom-in", "zoom-out", "rearrange"
 
 
 def layout(state: ViewState, settings: DashboardSettings, panel: Any) -> list[Any]:
     """Toolbar, stage and the slot of the side panel."""
     return [
-        *[dcc.Store(id=name) for name in (DRAWING, DRAWN, PICKED, REVIVE, SINK)],
+        *[dcc.Store(id=name) for name in (DRAWING, DRAWN, PICKED, REVIVE, SINK, WRITTEN, ARRIVED)],
         controls.toolbar(state),
         html.Div(
             [
@@ -166,15 +169,15 @@ def register(app: Dash, live: Live) -> None:
 
 def _register_view(app: Dash) -> None:
     @app.callback(
-        Output(ids.LOCATION, "search"),
+        Output(WRITTEN, "data"),
         Output(ids.VIEW, "data"),
         Output(ids.SELECTION, "data"),
         Output(controls.WINDOW, "options"),
         # Together with the values: a dropdown forgets a value that is not among its options.
         Output(controls.NAMESPACES, "options", allow_duplicate=True),
-        *[Output(name, "value") for name in controls.VALUES],
-        Input(ids.LOCATION, "search"),
-        *[Input(name, "value") for name in controls.VALUES],
+        *[Output(*each) for each in controls.PROPERTIES],
+        Input(ARRIVED, "data"),
+        *[Input(*each) for each in controls.PROPERTIES],
         Input(controls.LIVE, "n_clicks"),
         Input(controls.THEME, "n_clicks"),
         Input(PICKED, "data"),
@@ -185,21 +188,22 @@ def _register_view(app: Dash) -> None:
         State(controls.NAMESPACES, "options"),
         prevent_initial_call="initial_duplicate",
     )
-    async def sync(search: str | None, *rest: Any) -> list[Any]:
+    async def sync(arrived: Any, *rest: Any) -> list[Any]:
         *values, _live, _theme, picked, _close, path, held, theme_name, namespaces = rest
         same = [no_update] * len(controls.VALUES)
         touched = {key.split(".")[0] for key in ctx.triggered_prop_ids}
-        if held is None or ids.LOCATION in touched:
-            if held is not None and path != "/":
-                raise PreventUpdate  # another page's parameters
-            view = ViewState.from_search((search or "") if path == "/" else "")
+        if held is None or ARRIVED in touched:
+            if arrived is None or (held is not None and path != "/"):
+                raise PreventUpdate  # not told yet; another page's parameters
+            view = ViewState.from_search(str(arrived.get("search") or "") if path == "/" else "")
             if held == view.to_json():
                 raise PreventUpdate
             options = controls.window_options(view.window)
             known = sorted({*(namespaces or ()), *view.namespaces})
             return [no_update, view.to_json(), view.selection, options, known, *controls.shown(view)]
-        before = view = ViewState.from_json(held)
+        before = ViewState.from_json(held)
         by_id = dict(zip(controls.VALUES, values, strict=True))
+        view = controls.reread(before, by_id)
         for name in touched:
             if name == controls.THEME:
                 view = replace(view, theme=str(theme_name).lower())
@@ -280,9 +284,11 @@ def _register_browser(app: Dash) -> None:
     def call(name: str, *signature: Any, **kwargs: Any) -> None:
         app.clientside_callback(ClientsideFunction("sidelightGraph", name), *signature, **kwargs)
 
+    call("write", Input(WRITTEN, "data"), prevent_initial_call=True)
+    call("arrive", Output(ARRIVED, "data"), Input(ids.LOCATION, "search"))
     call("draw", Output(DRAWN, "data"), Input(DRAWING, "data"), prevent_initial_call=True)
     call("show", Output(SINK, "storage_type"), Input(ids.VIEW, "data"), Input(ids.SELECTION, "data"))
-    call("focus", Output(SINK, "clear_data"), Input(controls.FIND, "n_submit"), prevent_initial_call=True)
+    call("seek", Output(controls.FIND_SLOT, "title"), Input(controls.FIND, "data"))
     for name, button in (("fit", FIT), ("zoomIn", ZOOM_IN), ("zoomOut", ZOOM_OUT)):
         call(name, Output(button, "title"), Input(button, "n_clicks"), prevent_initial_call=True)
     call("rearranged", Output(REARRANGE, "title"), Input(SINK, "data"), prevent_initial_call=True)

@@ -8,6 +8,7 @@ keeps its scroll position.
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 from urllib.parse import urlencode
 
@@ -26,6 +27,10 @@ from store.errors import BadQuery
 from store.query_types import RequestsQuery, TimeseriesQuery
 
 SUBJECT = "panel-subject"  # {"selection", "graph"} while something is selected and the graph is on screen
+# The subject, with {"side", "outcome"}, that series and rows are asked of: a newer one of the same element waits
+# for the answer. Asked at every tick, a store slower than the ticks would never be heard: Dash drops the
+# answer to a question that was put again.
+ASKED = "panel-asked"
 TITLE, FACTS, VIEWS, NEAR, CODES = "panel-title", "panel-facts", "panel-views", "panel-near", "panel-codes"
 BODY, REQUESTS, TROUBLE = "panel-body", "panel-requests", "panel-trouble"
 CHARTS = ("panel-rate", "panel-success", "panel-latency")
@@ -59,6 +64,7 @@ def layout(state: ViewState) -> list[Any]:
     ]
     return [
         dcc.Store(id=SUBJECT),
+        dcc.Store(id=ASKED),
         html.Div([html.Div(id=TITLE, className="panel-title"), close], className="panel-head"),
         html.Div(
             [
@@ -107,6 +113,20 @@ def register(app: Dash, queries: Any) -> None:
         Input(ids.GRAPH, "data"),
         Input(ids.LOCATION, "pathname"),
     )
+    app.clientside_callback(
+        ClientsideFunction("sidelightPanel", "ask"),
+        Output(ASKED, "data"),
+        Input(SUBJECT, "data"),
+        Input(SIDE, "value"),
+        Input(OUTCOME, "value"),
+        State(ids.VIEW, "data"),
+        prevent_initial_call=True,
+    )
+    app.clientside_callback(
+        ClientsideFunction("sidelightPanel", "answered"),
+        Input(REQUESTS, "children"),
+        prevent_initial_call=True,
+    )
 
     @app.callback(
         Output(TITLE, "children"),
@@ -128,22 +148,20 @@ def register(app: Dash, queries: Any) -> None:
         Output(REQUESTS, "children"),
         Output(TROUBLE, "children"),
         Output(TROUBLE, "hidden"),
-        Input(SUBJECT, "data"),
-        Input(SIDE, "value"),
-        Input(OUTCOME, "value"),
+        Input(ASKED, "data"),
         State(ids.VIEW, "data"),
         prevent_initial_call=True,
     )
-    async def measure(held: Any, side: str, outcome: str, view: Any) -> list[Any]:
+    async def measure(held: Any, view: Any) -> list[Any]:
         found = _found(held)
         if found is None:
             raise PreventUpdate
-        params = question(held, view)
+        params, side = question(held, view), held.get("side")
+        wanted = params | rows_params(side, held.get("outcome"))
         try:
-            series = await ask(queries.timeseries, TimeseriesQuery.from_params(params))
-            rows = await ask(
-                queries.requests,
-                RequestsQuery.from_params(params | rows_params(side, outcome)),
+            series, rows = await asyncio.gather(
+                ask(queries.timeseries, TimeseriesQuery.from_params(params)),
+                ask(queries.requests, RequestsQuery.from_params(wanted)),
             )
         except BadQuery as error:
             nothing: list[dict[str, Any]] = []
@@ -186,7 +204,7 @@ def question(held: dict[str, Any], view: Any = None) -> dict[str, str]:
     return params | ({"success": ViewState.from_json(view).success} if view else {})
 
 
-def rows_params(side: str, outcome: str) -> dict[str, str]:
+def rows_params(side: str | None, outcome: str | None) -> dict[str, str]:
     """The further parameters of /api/requests for the two switches."""
     view = {"view": "server" if side == "server" else "client", "limit": str(LATEST)}
     return view | ({"outcome": "error"} if outcome == "error" else {})

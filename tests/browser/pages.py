@@ -85,4 +85,4 @@ def open_page(context: BrowserContext) -> Iterator[Callable[[str], Page]]:
     yield opened
     for page in pages:
         page.close()
-    assert problems == []
+    assert problems == [], "\n".join(problems)

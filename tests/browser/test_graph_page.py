@@ -122,6 +122,14 @@ def test_find(open_page: Open, url: str) -> None:
     expect(page).to_have_url(re.compile("find=reviews"))
 
 
+def test_typing_is_not_undone(open_page: Open, url: str) -> None:
+    """Whoever types slowly, so that answers arrive between the letters, still writes one word."""
+    page = opened(open_page, url)
+    page.locator("#find-box").press_sequentially("productpage", delay=150)
+    expect(page).to_have_url(re.compile("find=productpage"))
+    expect(page.locator("#find-box")).to_have_value("productpage")
+
+
 def test_pause(open_page: Open, url: str, answers: Answers) -> None:
     """A paused page keeps its picture; resumed it catches up."""
     page = opened(open_page, url)

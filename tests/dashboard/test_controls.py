@@ -59,3 +59,11 @@ def test_snippets_name_this_server() -> None:
     assert "http://10.0.0.5:5555" in found["OpenTelemetry"]
     everywhere = snippets(DashboardSettings(grpc="0.0.0.0:4317"))
     assert "0.0.0.0" not in everywhere["Istio"]
+
+
+def test_a_late_view_does_not_undo_what_was_typed() -> None:
+    """What the plain controls say now wins over the stored view, which a slow answer has not reached yet."""
+    values = {"find": "reviews", "label": "p95", "type": "version", "options": ["traffic"], "success": None}
+    assert controls.reread(DEFAULT, values) == ViewState(
+        find="reviews", label="p95", traffic=True, locks=False
+    )
