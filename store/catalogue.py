@@ -19,7 +19,7 @@ from store.errors import NewerStore
 from store.frames import ExportMark
 from store.statements import sql
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
