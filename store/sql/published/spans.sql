@@ -11,7 +11,7 @@ select
     upstream_cluster, upstream_address, peer_address, request_id, user_agent, request_bytes, response_bytes,
     spans_raw.attributes, events,
     list_transform(links, lambda link: struct_pack(
-        trace_id := replace(link.trace_id::varchar, '-', ''), span_id := printf('%016x', link.span_id),
+        trace_id := lower(hex(link.trace_id)), span_id := printf('%016x', link.span_id),
         trace_state := link.trace_state, attributes := link.attributes,
         dropped_attributes_count := link.dropped_attributes_count, flags := link.flags
     )) as links,
