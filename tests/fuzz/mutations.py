@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 
 INPUT_BYTES_MAX = 256 * 1024
+_GROWTH = [4 * 1024] * 40 + [32 * 1024] * 4 + [INPUT_BYTES_MAX]  # most stay small: more of them are tried
 _CHANGES_MAX = 5
 
 _BYTES = [b"\x00", b"\xff", b"\x7f", b"\x80" * 10, b"\xff" * 9 + b"\x01", b"\n", b"\r\n", b"\0" * 64]
@@ -53,8 +54,9 @@ Change = Callable[[random.Random, bytes, Sequence[bytes]], bytes]
 def mutated(chance: random.Random, corpus: Sequence[bytes]) -> bytes:
     """One hostile input made of ``corpus``; once in a while one that is still intact."""
     data = chance.choice(corpus)
+    limit = min(INPUT_BYTES_MAX, len(data) + chance.choice(_GROWTH))
     for _ in range(chance.randrange(_CHANGES_MAX + 1)):
-        data = chance.choice(CHANGES)(chance, data, corpus)[:INPUT_BYTES_MAX]
+        data = chance.choice(CHANGES)(chance, data, corpus)[:limit]
     return data
 
 

@@ -55,7 +55,7 @@ class Target:
     name: str
     corpus: Callable[[], list[bytes]]
     run: Callable[[Sequence[bytes]], None]
-    together: int = 50  # inputs in one call
+    together: int = 100  # inputs in one call
 
 
 class Finding(AssertionError):

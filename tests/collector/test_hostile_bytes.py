@@ -1,0 +1,31 @@
+"""Bytes the fuzzer found (`python -m tests.fuzz`), each with what has to come of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from collector.decode.envoy_als import decode_als
+from collector.decode.otlp_logs import decode_logs
+from collector.decode.otlp_metrics import decode_metrics
+from collector.decode.otlp_traces import decode_traces
+from collector.decode.types import Decoded, Export
+from tests.collector.captures import exports
+
+LENGTH = b"\xff" * 9 + b"\x01"  # 2**64 - 1
+
+
+@pytest.mark.parametrize("decode", [decode_traces, decode_logs, decode_metrics, decode_als])
+@pytest.mark.parametrize(
+    "body", [b"\x0a" + LENGTH + b"abc", b"\x12" + LENGTH, b"\x0a\x0c\x12" + LENGTH + b"x"]
+)
+def test_a_length_that_ends_before_it_starts(
+    decode: Callable[[Sequence[Export]], Decoded], body: bytes
+) -> None:
+    """A length near 2**64 makes ptars panic: the export is refused with its byte, those beside it are not."""
+    decoded = decode(exports(b"", body, b""))
+    refusals = {
+        number: (one.offset is not None, "byte" in one.message) for number, one in decoded.refused.items()
+    }
+    assert refusals == {1: (True, True)}
