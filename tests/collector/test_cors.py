@@ -8,8 +8,8 @@ import pytest
 
 from collector.errors import SettingsError
 from collector.settings import CollectorSettings
+from tests.collector.asking_http import JSON, ask
 from tests.collector.running import running_collector
-from tests.collector.test_http_server import JSON, ask
 
 PAGE, OTHER = "https://shop.example:8443", "https://evil.example"
 ASKING = {"access-control-request-method": "POST", "access-control-request-headers": "content-type"}

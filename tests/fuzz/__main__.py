@@ -14,10 +14,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tests.fuzz.runner import fuzz, replay, work
-from tests.fuzz.targets import TARGETS, Target
+from tests.fuzz.target import Target
 
 
-def main(targets: Mapping[str, Target] = TARGETS) -> int:
+def main(targets: Mapping[str, Target]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of: {' '.join(targets)} (default: all)")
     parser.add_argument("--inputs", type=int, default=100_000, help="inputs for each decoder")
@@ -49,4 +49,6 @@ def main(targets: Mapping[str, Target] = TARGETS) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from tests.fuzz.targets import TARGETS
+
+    sys.exit(main(TARGETS))

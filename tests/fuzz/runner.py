@@ -17,16 +17,16 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.fuzz.mutations import mutated
-from tests.fuzz.targets import Target
+from tests.fuzz.target import Target
 
 MEMORY_BYTES = 1 << 30  # what a call may take beyond what the process had before
-CALL_CPU_S, INPUT_CPU_S = 30.0, 5.0
 _SILENCE_S = 900
 FINDINGS_MAX = 10
 REPOSITORY = Path(__file__).parents[2]
@@ -73,10 +73,10 @@ def work(target: Target, seed: int, first: int, last: int, alone: bool, out: Pat
     for numbers in groups(first, last, 1 if alone else target.together):
         inputs = [input_of(target, corpus, seed, number) for number in numbers]
         _tell({"at": numbers.start})
-        if _failure(target, inputs, INPUT_CPU_S if alone else CALL_CPU_S) is None:
+        if _failure(target, inputs, target.cpu_s * (1 if alone else 6)) is None:
             continue
         for number, data in zip(numbers, inputs, strict=True):
-            if (why := _failure(target, [data], INPUT_CPU_S)) is not None:
+            if (why := _failure(target, [data], target.cpu_s)) is not None:
                 _tell({"finding": write_finding(out, target, [data], f"{seed}:{number}", why)})
                 findings += 1
         if findings >= FINDINGS_MAX:
@@ -191,8 +191,6 @@ class Watch:
     """Ends a child that says nothing for long: one that sleeps uses no processor time."""
 
     def __init__(self, child: subprocess.Popen[str]) -> None:
-        import threading
-
         self._child, self._touched = child, time.monotonic()
         self._stopped = threading.Event()
         threading.Thread(target=self._run, daemon=True).start()

@@ -11,7 +11,6 @@ import gzip
 import struct
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -40,26 +39,13 @@ from store.frames import (
 )
 from store.physical import WIRE
 from store.schema import TABLES
+from tests.fuzz.target import Finding, Target
 
 CAPTURES = Path(__file__).parents[2] / "fixtures" / "captures"
 RECEIVED_US = 1_795_263_822_365_035
 INFLATED_MAX = 1 << 20
 # Decoded tables may be this many times their input: a record of two bytes is a row of some fifty columns.
 GROWTH_MAX, GROWTH_ROOM = 600, 64 << 20
-
-
-@dataclass(frozen=True)
-class Target:
-    """``run`` takes some inputs in one call and raises for a finding; ``corpus`` gives intact inputs."""
-
-    name: str
-    corpus: Callable[[], list[bytes]]
-    run: Callable[[Sequence[bytes]], None]
-    together: int = 100  # inputs in one call
-
-
-class Finding(AssertionError):
-    """What a decoder gave back is not what it promises."""
 
 
 def framed(name: str) -> list[bytes]:
