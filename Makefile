@@ -10,7 +10,7 @@ export PYTHONDONTWRITEBYTECODE :=
 # Two processes, each with whole files (tests/conftest.py groups them). One: ARGS="-n 0".
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
 
-.PHONY: help demo test quick check golden bench lock format clean test-duckdb2
+.PHONY: help demo test quick check golden fuzz bench lock format clean test-duckdb2
 
 help: ## what can be made
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -35,6 +35,9 @@ format: $(VENV)/test.stamp
 
 golden: $(VENV)/test.stamp ## write fixtures/golden anew
 	@$(BIN)/python -m fixtures.golden.regenerate
+
+fuzz: $(VENV)/test.stamp ## 100,000 hostile inputs for every decoder (ARGS="otlp_traces --inputs 5000 --seed 7")
+	@$(BIN)/python -m tests.fuzz $(ARGS)
 
 bench: $(VENV)/test.stamp ## measure what we publish, and print it as a table
 	@$(BIN)/python -m bench $(ARGS)

@@ -88,13 +88,14 @@ def _inflate_zlib(body: bytes, window: int, limit: int) -> bytes:
 
 
 def _inflate_zstd(body: bytes, limit: int) -> bytes:
-    pieces: list[bytes] = []
+    pieces: list[pa.Buffer] = []
     total = 0
     try:
         with pa.CompressedInputStream(pa.BufferReader(body), "zstd") as stream:
-            while piece := stream.read(_PIECE):
+            # Not read(): that one never frees its buffer when the bytes are broken.
+            while (piece := stream.read_buffer(_PIECE)).size:
                 pieces.append(piece)
-                total += len(piece)
+                total += piece.size
                 if total > limit:
                     raise _too_large(limit)
     except (pa.ArrowException, OSError) as error:

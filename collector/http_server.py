@@ -20,6 +20,8 @@ import uvicorn
 from collector.access import check_authorization
 from collector.answers import Answer, response_bytes, response_json, status_bytes, status_json
 from collector.compression import ENCODINGS, inflate
+from collector.cors import PREFLIGHT, Origins
+from collector.decode import limits
 from collector.errors import Overloaded, PortTaken, Refused, TooLarge, TooSlow, UnknownForm, status_of
 from collector.intake import Intake
 from collector.settings import CollectorSettings, read_tokens, split_address
@@ -47,6 +49,7 @@ class HttpApplication:
         self._timeout_s = settings.body_timeout_s
         self._intake = intake
         self._tokens = read_tokens(settings.token_file)
+        self._origins = Origins(settings.cors_origins)
         self._openers = ThreadPoolExecutor(2, thread_name_prefix="inflate-http")
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
@@ -54,8 +57,13 @@ class HttpApplication:
             return
         path = scope["path"]
         if path in PATHS:
+            origin = dict(scope["headers"]).get(b"origin")
+            send = self._origins.telling(origin, send)
             if scope["method"] == "POST":
                 await self._export(PATHS[path], scope, receive, send)
+            elif scope["method"] == "OPTIONS" and self._origins.allows(origin):
+                await send({"type": "http.response.start", "status": 204, "headers": PREFLIGHT})
+                await send({"type": "http.response.body"})
             else:
                 await _reply(send, 405, "text/plain", b"Use POST.\n", [(b"allow", b"POST")])
         elif path == "/healthz":
@@ -74,7 +82,8 @@ class HttpApplication:
             try:
                 check_authorization(headers.get(b"authorization"), self._tokens)
                 _check_form(headers)
-                body = await self._body(headers, reader)
+                limit = min(self._limit, limits.JSON_BYTES) if as_json else self._limit
+                body = await self._body(headers, reader, limit)
                 peer = scope["client"][0] if scope.get("client") else None
                 answer = self._intake.offer(kind, body, peer)
             except Refused as error:
@@ -88,18 +97,18 @@ class HttpApplication:
         except Disconnected:
             return
 
-    async def _body(self, headers: _Headers, reader: _Body) -> bytes:
+    async def _body(self, headers: _Headers, reader: _Body, limit: int) -> bytes:
         """The whole body without its compression. While it grows it has its place in the room."""
-        if headers.content_length > self._limit:
-            raise _too_large(self._limit)
+        if headers.content_length > limit:
+            raise _too_large(limit)
         with self._room_for_body() as take:
-            body = await self._received(reader, take)
+            body = await self._received(reader, take, limit)
             if headers.encoding in ("", "identity"):
                 return body
             loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._openers, inflate, body, headers.encoding, self._limit)
+            return await loop.run_in_executor(self._openers, inflate, body, headers.encoding, limit)
 
-    async def _received(self, reader: _Body, take: Callable[[int], None]) -> bytes:
+    async def _received(self, reader: _Body, take: Callable[[int], None], limit: int) -> bytes:
         pieces: list[bytes] = []
         total = 0
         try:
@@ -107,8 +116,8 @@ class HttpApplication:
                 while not reader.at_end:
                     piece = await reader.next()
                     total += len(piece)
-                    if total > self._limit:
-                        raise _too_large(self._limit)
+                    if total > limit:
+                        raise _too_large(limit)
                     take(len(piece))
                     pieces.append(piece)
         except TimeoutError as error:

@@ -26,6 +26,7 @@ from functools import lru_cache, partial
 from typing import Protocol
 
 from collector.answers import TAKEN, Answer
+from collector.decode.rejected import keep_refusals
 from collector.decode.types import Decoded, Export
 from collector.errors import (
     DecoderFailed,
@@ -233,7 +234,10 @@ class Intake:
             return kind, items
 
     def _decode(self, kind: str, items: list[_Item]) -> _Group:
-        return _Group(kind, items, self._decoders[kind]([item.export for item in items]))
+        exports = [item.export for item in items]
+        decoded = self._decoders[kind](exports)
+        keep_refusals(decoded, exports, source_of(kind))
+        return _Group(kind, items, decoded)
 
     def _hand_over(self, group: _Group) -> None:
         """Refusals at once; the rest after the journal. Gives the slot back when the journal is done."""

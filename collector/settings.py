@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from collector.cors import ANY, ORIGIN
 from collector.errors import SettingsError
 
 MIB = 1 << 20
@@ -37,6 +38,7 @@ class CollectorSettings(BaseModel):
     waiting_limit_bytes: int = Field(default=256 * MIB, ge=MIB)
     body_limit_bytes: int = Field(default=64 * MIB, ge=1024, le=1024 * MIB)
     body_timeout_s: float = Field(default=30, gt=0)
+    cors_origins: list[str] = []
     rotate_bytes: int = Field(default=64 * MIB, ge=MIB)
     rotate_s: float = Field(default=60, gt=0)
     shares_ports: bool = True  # SO_REUSEPORT, so that several collectors can listen on one port
@@ -70,6 +72,14 @@ class CollectorSettings(BaseModel):
     def _is_an_address(cls, value: str) -> str:
         split_address(value)
         return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, values: list[str]) -> list[str]:
+        for value in values:
+            if value != ANY and not ORIGIN.fullmatch(value.lower()):
+                raise ValueError(f"expected origins such as https://shop.example:8443, or *, got {value!r}")
+        return [value.lower() for value in values]
 
     @model_validator(mode="after")
     def _is_safe(self) -> CollectorSettings:

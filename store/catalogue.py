@@ -15,11 +15,11 @@ import pyarrow as pa
 
 from store.database import Cursor, Database, arrow_relations, to_arrow, transaction
 from store.digests import IMPORT_SOURCES, DeliveredBook
-from store.errors import NewerStore
+from store.errors import NewerStore, OlderStore
 from store.frames import ExportMark
 from store.statements import sql
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -36,13 +36,15 @@ class Segment:
 
 
 def attach_catalogue(database: Database, path: Path) -> None:
-    """Attach, check the version, create what is missing. Raises StoreLocked, NewerStore, duckdb errors."""
+    """Attach, check the version, create what is missing. Raises StoreLocked, NewerStore, OlderStore, duckdb errors."""
     database.attach(path, "catalogue")
     cursor = database.cursor()
     try:
         version = _version(cursor)
         if version is not None and version > VERSION:
             raise NewerStore(str(path), version, VERSION)
+        if version is not None and version < VERSION:
+            raise OlderStore(str(path), version, VERSION)
         if version is None:
             with transaction(cursor):
                 cursor.execute(sql("schema/catalogue", known="catalogue"))

@@ -71,7 +71,7 @@ class Store:
     # Life
 
     def open(self) -> None:
-        """Open the folder, creating it if need be. Raises StoreLocked, NewerStore."""
+        """Open the folder, creating it if need be. Raises StoreLocked, NewerStore, OlderStore."""
         settings = self.settings
         for folder in (settings.data_dir, settings.journal, settings.segments, settings.temporary):
             folder.mkdir(parents=True, exist_ok=True)

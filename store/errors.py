@@ -5,6 +5,7 @@ StoreError
 ├── BadQuery         the asker's fault; carries code, message and hint for the API's answer
 ├── StoreLocked      another process has the data folder's catalogue open
 ├── NewerStore       the folder was written by a newer Sidelight
+├── OlderStore       the folder was written by an older one, whose columns are others
 └── StoreFailed      DuckDB gave up (out of disk, invalidated); the process must restart
 """
 
@@ -43,6 +44,16 @@ class NewerStore(StoreError):
         super().__init__(
             f"{path} was written by a newer Sidelight (schema {found}, this one knows {known}): "
             "upgrade Sidelight, or give it another data folder with --data"
+        )
+
+
+class OlderStore(StoreError):
+    """The catalogue's schema version is below ours: its segments lack columns that every question names."""
+
+    def __init__(self, path: str, found: int, known: int) -> None:
+        super().__init__(
+            f"{path} was written by an older Sidelight (schema {found}, this one knows {known}): "
+            "read it with that one, or give this one another data folder with --data"
         )
 
 

@@ -68,7 +68,13 @@ def decode_header(data: bytes | memoryview) -> tuple[dict[str, object], int]:
     (length,) = _LENGTH.unpack(view[4:8])
     if len(view) < 8 + length:
         raise BrokenFrame(0, "header cut short")
-    return json.loads(bytes(view[8 : 8 + length])), 8 + length
+    try:
+        header = json.loads(bytes(view[8 : 8 + length]))
+    except ValueError as error:
+        raise BrokenFrame(0, "header is no JSON") from error
+    if not isinstance(header, dict):
+        raise BrokenFrame(0, "header is no JSON object")
+    return header, 8 + length
 
 
 def encode_frame(batch: Batch) -> list[bytes | pa.Buffer]:

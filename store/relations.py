@@ -35,6 +35,9 @@ def shown_sql(table: str, rows: str) -> str:
         events = sql("schema/events_shown", attributes=as_map("event.attributes"))
         links = sql("schema/links_shown", attributes=as_map("link.attributes"))
         shown += [f"{events} AS events", f"{links} AS links"]
+    if table == "metric_points":
+        exemplars = sql("schema/exemplars_shown", attributes=as_map("exemplar.attributes"))
+        shown.append(f"{exemplars} AS exemplars")
     replaced = f" REPLACE ({', '.join(shown)})" if shown else ""
     return f"SELECT *{replaced} FROM ({rows})"
 

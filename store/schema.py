@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 TEXT = pa.string()
 MOMENT = pa.timestamp("us")
@@ -75,12 +75,31 @@ OBSERVATIONS = pa.schema(
     ]
 )
 
-EVENT = pa.struct([("time_ns", pa.int64()), ("name", TEXT), ("attributes", TEXT_MAP)])
+EVENT = pa.struct(
+    [
+        ("time_ns", pa.int64()),
+        ("name", TEXT),
+        ("attributes", TEXT_MAP),
+        ("dropped_attributes_count", pa.uint32()),
+    ]
+)
 LINK = pa.struct(
     [
         ("trace_id", TRACE_ID.storage_type),
         ("span_id", pa.uint64()),
         ("trace_state", TEXT),
+        ("attributes", TEXT_MAP),
+        ("dropped_attributes_count", pa.uint32()),
+        ("flags", pa.uint32()),
+    ]
+)
+EXEMPLAR = pa.struct(
+    [
+        ("time_ns", pa.int64()),
+        ("value", pa.float64()),
+        ("value_int", pa.int64()),
+        ("trace_id", TRACE_ID.storage_type),
+        ("span_id", pa.uint64()),
         ("attributes", TEXT_MAP),
     ]
 )
@@ -104,6 +123,8 @@ SPANS = pa.schema(
         ("service_name", TEXT),
         ("scope_name", TEXT),
         ("scope_version", TEXT),
+        ("scope_attributes", TEXT_MAP),  # null where there are none
+        ("scope_schema_url", TEXT),
         # What a proxy's span says of itself (attributes promoted to columns, see collector/decode/identity.py)
         ("is_proxy", pa.bool_()),
         ("emitter", TEXT),
@@ -155,6 +176,8 @@ LOGS = pa.schema(
         ("service_name", TEXT),
         ("scope_name", TEXT),
         ("scope_version", TEXT),
+        ("scope_attributes", TEXT_MAP),  # null where there are none
+        ("scope_schema_url", TEXT),
         ("attributes", TEXT_MAP),
         ("dropped_attributes_count", pa.uint32()),
     ]
@@ -175,6 +198,8 @@ METRIC_POINTS = pa.schema(
         ("service_name", TEXT),
         ("scope_name", TEXT),
         ("scope_version", TEXT),
+        ("scope_attributes", TEXT_MAP),  # null where there are none
+        ("scope_schema_url", TEXT),
         ("attributes", TEXT_MAP),
         ("flags", pa.uint32()),
         ("value", pa.float64()),
@@ -193,6 +218,8 @@ METRIC_POINTS = pa.schema(
         ("negative_offset", pa.int32()),
         ("negative_counts", pa.list_(pa.uint64())),
         ("quantiles", pa.list_(pa.struct([("quantile", pa.float64()), ("value", pa.float64())]))),
+        ("metadata", TEXT_MAP),  # of the metric; null where there is none
+        ("exemplars", pa.list_(EXEMPLAR)),
     ]
 )
 

@@ -16,11 +16,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from collector.decode import limits
-from collector.decode.text import clean, offsets_of, take, to_text
+from collector.decode.text import clean, offsets_of, share_of, take, to_text
 from collector.decode.wire import BrokenWire, any_value_json
 from store.schema import TEXT_MAP
 
 Parsed = tuple[pa.Array, "np.ndarray | None"]  # a column, and which values could not be read
+TOO_LARGE = "sidelight.too_large"  # attribute: what stands instead of a map that is not repeated
 _UNREADABLE = "(unreadable)"
 
 
@@ -126,6 +127,35 @@ def attribute_maps(lists: pa.ListArray) -> tuple[pa.MapArray, np.ndarray]:
     """Every attribute of every row as a map, and how many each row lost to the limit."""
     table = AttributeTable(lists, _NOTHING)
     return table.rest(), table.dropped
+
+
+def maps_or_null(maps: pa.MapArray) -> pa.MapArray:
+    """Null instead of an empty map."""
+    empty = np.diff(offsets_of(maps)) == 0
+    if not empty.any():
+        return maps
+    if empty.all():
+        return pa.nulls(len(maps), maps.type)
+    return maps.take(pa.array(np.arange(len(maps)), mask=empty))
+
+
+def spread_maps(maps: pa.MapArray, positions: np.ndarray) -> pa.MapArray:
+    """`spread` for maps: one that is too large to repeat so often is replaced by an entry that says so."""
+    if maps.null_count == len(maps):
+        return pa.nulls(len(positions), maps.type)
+    offsets = offsets_of(maps)
+    ends = offsets_of(maps.keys).astype(np.int64) + offsets_of(maps.items)
+    sizes = np.diff(ends[offsets])
+    share = share_of(sizes, positions)
+    if share is not None:
+        large = np.flatnonzero(sizes > share)
+        told = [
+            [(TOO_LARGE, f"{sizes[at]} bytes of attributes, too many to repeat")] for at in large.tolist()
+        ]
+        which = np.arange(len(maps))
+        which[large] = len(maps) + np.arange(len(large))
+        maps = pa.concat_arrays([maps, pa.array(told, maps.type)]).take(pa.array(which))
+    return take(maps, positions)
 
 
 def any_text(values: pa.StructArray) -> pa.StringArray:

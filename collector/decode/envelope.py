@@ -20,6 +20,7 @@ from collector.decode.types import Decoded, Export, Refusal
 from collector.decode.wire import SearchTooLong, first_error
 
 MAX_CALL_BYTES = 2**31 - 1
+_RUST_PANIC = "pyo3_runtime"  # the module of PanicException, which can be imported from nowhere
 
 
 class BrokenExports(Exception):
@@ -57,32 +58,41 @@ def children(lists: pa.ListArray) -> Level:
 
 def parse(message: str, raw: pa.BinaryArray, export_of: np.ndarray) -> pa.RecordBatch:
     """All of ``raw`` as one batch of ``message``. Raises BrokenExports naming those that do not parse."""
-    decode = handler(message)
     try:
-        return decode.array_to_record_batch(raw)
+        return _read(message, raw)
     except ValueError:
         reasons: dict[int, str] = {}
-        _find_broken(decode.array_to_record_batch, raw, export_of, reasons)
+        _find_broken(message, raw, export_of, reasons)
         raise BrokenExports(reasons) from None
 
 
-def _find_broken(
-    decode: Callable[[pa.BinaryArray], object],
-    raw: pa.BinaryArray,
-    export_of: np.ndarray,
-    found: dict[int, str],
-) -> None:
+def _read(message: str, raw: pa.BinaryArray) -> pa.RecordBatch:
+    """Raises ValueError where some of ``raw`` is no ``message``.
+
+    ptars panics over a length so close to 2**64 that the end comes before the start; it keeps no state.
+    """
+    try:
+        return handler(message).array_to_record_batch(raw)
+    except ValueError:
+        raise
+    except BaseException as error:
+        if type(error).__module__ != _RUST_PANIC:
+            raise
+        raise ValueError("a length ends before it starts") from None
+
+
+def _find_broken(message: str, raw: pa.BinaryArray, export_of: np.ndarray, found: dict[int, str]) -> None:
     if len(raw) == 0 or (export_of[0] == export_of[-1] and int(export_of[0]) in found):
         return
     try:
-        decode(raw)
+        _read(message, raw)
     except ValueError as error:
         if len(raw) == 1:
             found[int(export_of[0])] = str(error)
             return
         half = len(raw) // 2
-        _find_broken(decode, raw.slice(0, half), export_of[:half], found)
-        _find_broken(decode, raw.slice(half), export_of[half:], found)
+        _find_broken(message, raw.slice(0, half), export_of[:half], found)
+        _find_broken(message, raw.slice(half), export_of[half:], found)
 
 
 def chunks(raw: pa.BinaryArray) -> Iterator[tuple[int, int]]:

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from collector.decode import identity, ids, limits
-from collector.decode.attributes import AttributeTable
+from collector.decode.attributes import AttributeTable, attribute_maps, maps_or_null, spread_maps
 from collector.decode.envelope import (
     BrokenExports,
     Level,
@@ -24,9 +24,9 @@ from collector.decode.envelope import (
     refuse_over_limit,
 )
 from collector.decode.rejected import RejectLog
-from collector.decode.text import offsets_of, take, text_column
+from collector.decode.text import offsets_of, spread, text_column
 from collector.decode.types import Decoded, Export
-from store.schema import RESOURCES, TABLES
+from store.schema import RESOURCES, TABLES, TEXT, TEXT_MAP
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,7 @@ class Opened:
     resources: pa.Table
     identities: pa.Table
     service_name: pa.StringArray  # of each group
-    scope_name: pa.StringArray  # of each scope
-    scope_version: pa.StringArray
+    scopes_said: dict[str, pa.Array]  # the columns a record has from its scope, a value each scope
 
     def place(self, record: int) -> str:
         scope = int(self.records.parent[record])
@@ -74,9 +73,11 @@ class Opened:
         return {
             "export": pa.array(self.export_of[records]),
             "resource": pa.array(group),
-            "service_name": take(self.service_name, group),
-            "scope_name": take(self.scope_name, scope),
-            "scope_version": take(self.scope_version, scope),
+            "service_name": spread(self.service_name, group),
+            "scope_name": spread(self.scopes_said["scope_name"], scope),
+            "scope_version": spread(self.scopes_said["scope_version"], scope),
+            "scope_attributes": spread_maps(self.scopes_said["scope_attributes"], scope),
+            "scope_schema_url": spread(self.scopes_said["scope_schema_url"], scope),
         }
 
 
@@ -98,7 +99,8 @@ def open_exports(
     schema_url = text_column(group_rows.column("schema_url"), limits.NAME_BYTES)
     received = np.array([export.received_us for export in exports], np.int64)
     resources, names, found = _resources(group_rows.column("resource"), group_export, schema_url, received)
-    scope = scope_rows.column("scope")
+    scopes_said = _scopes(scope_rows.column("scope"), scope_export)
+    scopes_said["scope_schema_url"] = text_column(scope_rows.column("schema_url"), limits.NAME_BYTES)
     return Opened(
         signal,
         groups,
@@ -108,21 +110,38 @@ def open_exports(
         resources,
         found,
         names,
-        text_column(scope.field("name"), limits.NAME_BYTES),
-        text_column(scope.field("version"), limits.NAME_BYTES),
+        scopes_said,
     )
+
+
+def _scopes(raw: pa.BinaryArray, export_of: np.ndarray) -> dict[str, pa.Array]:
+    """Name, version and attributes of each scope."""
+    pieces: list[list[pa.Array]] = [[pa.nulls(0, TEXT)], [pa.nulls(0, TEXT)], [pa.nulls(0, TEXT_MAP)]]
+    for start, end in _bounded_chunks(raw, export_of, "a scope"):
+        rows = parse("Scope", raw.slice(start, end - start), export_of[start:end])
+        maps, _ = attribute_maps(rows.column("attributes"))
+        said = [text_column(rows.column(name), limits.NAME_BYTES) for name in ("name", "version")]
+        for column, piece in zip(pieces, [*said, maps_or_null(maps)], strict=True):
+            column.append(piece)
+    names = ("scope_name", "scope_version", "scope_attributes")
+    return {name: pa.concat_arrays(column) for name, column in zip(names, pieces, strict=True)}
+
+
+def _bounded_chunks(raw: pa.BinaryArray, export_of: np.ndarray, what: str) -> Iterator[tuple[int, int]]:
+    """The chunks of what stands above the records. Raises BrokenExports for a member past the limit."""
+    sizes = np.diff(offsets_of(raw))
+    if sizes.size and sizes.max() > limits.RECORD_BYTES:
+        over = np.unique(export_of[sizes > limits.RECORD_BYTES]).tolist()
+        reason = f"{what} of more than {limits.RECORD_BYTES} bytes"
+        raise BrokenExports(dict.fromkeys(over, reason), wire=False)
+    return chunks(raw)
 
 
 def _resources(
     raw: pa.BinaryArray, export_of: np.ndarray, schema_url: pa.StringArray, received: np.ndarray
 ) -> tuple[pa.Table, pa.StringArray, pa.Table]:
-    sizes = np.diff(offsets_of(raw))
-    if sizes.size and sizes.max() > limits.RECORD_BYTES:
-        over = np.unique(export_of[sizes > limits.RECORD_BYTES]).tolist()
-        reason = f"a resource of more than {limits.RECORD_BYTES} bytes"
-        raise BrokenExports(dict.fromkeys(over, reason), wire=False)
     tables, names, found = [RESOURCES.empty_table()], [pa.array([], pa.string())], []
-    for start, end in chunks(raw):
+    for start, end in _bounded_chunks(raw, export_of, "a resource"):
         numbers = export_of[start:end]
         rows = parse("Resource", raw.slice(start, end - start), numbers)
         table = AttributeTable(rows.column("attributes"), identity.RESOURCE_KEYS)

@@ -26,7 +26,7 @@ from collector.decode.access_log_rows import build_rows
 from collector.decode.access_log_text import parse_text
 from collector.decode.attributes import AttributeTable
 from collector.decode.otlp import Opened
-from collector.decode.text import take
+from collector.decode.text import spread, take
 from collector.decode.types import Export
 from store.schema import IDENTITIES, MOMENT, OBSERVATIONS
 
@@ -169,7 +169,7 @@ class _Named:
             keys = identity.LOG_LABELS[name]
             values = take(table.values, table.positions(keys)[at])
             for key in (*keys, *identity.RESOURCE_LABELS.get(name, ())):
-                values = pc.coalesce(values, take(_looked_up(resource, key), group))
+                values = pc.coalesce(values, spread(_looked_up(resource, key), group))
             return pc.if_else(pc.is_in(values, pa.array(["", "-"])), NULL, values)
 
         node = identity.split_node_ids(said("node_id"))

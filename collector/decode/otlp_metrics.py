@@ -6,7 +6,7 @@ row; Envoy's start times in microseconds (reference/telemetry.md §5.2) are read
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from collector.decode import ids, limits
-from collector.decode.attributes import attribute_maps
+from collector.decode.attributes import attribute_maps, maps_or_null, spread_maps
 from collector.decode.envelope import Level, children, chunks, decode_without_broken, parse, refuse_over_limit
 from collector.decode.otlp import (
     METRICS,
@@ -26,9 +26,9 @@ from collector.decode.otlp import (
     table_of,
 )
 from collector.decode.rejected import RejectLog
-from collector.decode.text import offsets_of, text_column, to_text
+from collector.decode.text import offsets_of, spread, text_column, to_text
 from collector.decode.types import Decoded, Export
-from store.schema import METRIC_POINTS
+from store.schema import EXEMPLAR, METRIC_POINTS
 
 _NO_RECORDED_VALUE = 1
 _MICROSECONDS_BELOW = 9 * 10**15  # as nanoseconds: April 1970; as microseconds: the year 2255
@@ -110,9 +110,10 @@ def _points(batch: _Batch) -> tuple[pa.Table, int]:
     columns = batch.opened.shared_columns(records) | {
         "time": ids.moments(rows.column("time_unix_nano").to_numpy().astype(np.int64)),
         "start_time": ids.moments(start),
-        "name": to_text(batch.metrics.column("name"), limits.NAME_BYTES).take(at),
-        "description": text_column(batch.metrics.column("description")).take(at),
-        "unit": text_column(batch.metrics.column("unit"), limits.NAME_BYTES).take(at),
+        "name": spread(to_text(batch.metrics.column("name"), limits.NAME_BYTES), metric),
+        "description": spread(text_column(batch.metrics.column("description")), metric),
+        "unit": spread(text_column(batch.metrics.column("unit"), limits.NAME_BYTES), metric),
+        "metadata": spread_maps(maps_or_null(attribute_maps(batch.metrics.column("metadata"))[0]), metric),
         "type": pa.repeat(batch.kind, len(metric)),
         "temporality": _temporality(points.field("temporality").take(at)),
         "attributes": maps,
@@ -121,6 +122,8 @@ def _points(batch: _Batch) -> tuple[pa.Table, int]:
     if batch.kind == "sum":
         columns["monotonic"] = points.field("monotonic").take(at)
     columns |= _KINDS[batch.kind].columns(rows)
+    if "exemplars" in rows.schema.names:
+        columns["exemplars"] = _exemplars(rows.column("exemplars"))
     missing = {
         field.name: pa.nulls(len(metric), field.type) for field in METRIC_POINTS if field.name not in columns
     }
@@ -150,13 +153,38 @@ def _bucket_faults(rows: pa.RecordBatch) -> list[ids.Fault]:
     return [("bucket_counts", (counts != bounds + 1) & ((counts != 0) | (bounds != 0)), told)]
 
 
-def _number(rows: pa.RecordBatch) -> dict[str, pa.Array]:
-    whole = rows.column("as_int")
-    return {"value": pc.coalesce(rows.column("as_double"), _as_float(whole)), "value_int": whole}
+def _number(rows: Mapping[str, pa.Array] | pa.RecordBatch) -> dict[str, pa.Array]:
+    whole = rows["as_int"]
+    return {"value": pc.coalesce(rows["as_double"], _as_float(whole)), "value_int": whole}
 
 
 def _as_float(whole: pa.Int64Array) -> pa.DoubleArray:
     return whole.cast(pa.float64(), safe=False)
+
+
+def _exemplars(lists: pa.ListArray) -> pa.ListArray:
+    """Null where a point has none."""
+    offsets = offsets_of(lists)
+    if offsets[-1] == offsets[0]:
+        return pa.nulls(len(lists), METRIC_POINTS.field("exemplars").type)
+    found = lists.flatten()
+    nanos = found.field("time_unix_nano").to_numpy()
+    value = _number({"as_double": found.field("as_double"), "as_int": found.field("as_int")})
+    parts = [
+        pa.array(np.where(ids.nanos_in_range(nanos), nanos, 0).astype(np.int64)),
+        value["value"],
+        value["value_int"],
+        ids.trace_id_storage(found.field("trace_id")),
+        ids.span_ids(ids.matrix(found.field("span_id"), 8))[0],
+        attribute_maps(found.field("attributes"))[0],
+    ]
+    made = pa.StructArray.from_arrays(parts, fields=list(EXEMPLAR))
+    return pa.ListArray.from_arrays(pa.array(offsets - offsets[0], mask=_empty(offsets)), made)
+
+
+def _empty(offsets: np.ndarray) -> np.ndarray:
+    """For the offsets of a list: which of its rows are empty (the last offset is no row)."""
+    return np.append(np.diff(offsets) == 0, False)
 
 
 def _histogram(rows: pa.RecordBatch) -> dict[str, pa.Array]:

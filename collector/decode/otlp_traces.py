@@ -199,10 +199,14 @@ def _events(rows: pa.RecordBatch) -> dict[str, pa.Array]:
     events = lists.flatten()
     nanos = events.field("time_unix_nano").to_numpy()
     times = pa.array(np.where(ids.nanos_in_range(nanos), nanos, 0).astype(np.int64))
-    maps, _ = attribute_maps(events.field("attributes"))
-    made = pa.StructArray.from_arrays(
-        [times, to_text(events.field("name"), limits.NAME_BYTES), maps], fields=list(EVENT)
-    )
+    maps, over = attribute_maps(events.field("attributes"))
+    parts = [
+        times,
+        to_text(events.field("name"), limits.NAME_BYTES),
+        maps,
+        clamped(events.field("dropped_attributes_count").to_numpy() + over),
+    ]
+    made = pa.StructArray.from_arrays(parts, fields=list(EVENT))
     return {
         "events": pa.ListArray.from_arrays(_from_zero(lists), made),
         "dropped_events_count": clamped(rows.column("dropped_events_count").to_numpy() + dropped),
@@ -212,12 +216,14 @@ def _events(rows: pa.RecordBatch) -> dict[str, pa.Array]:
 def _links(rows: pa.RecordBatch) -> dict[str, pa.Array]:
     lists, dropped = _first_of(rows.column("links"), limits.LINKS)
     links = lists.flatten()
-    maps, _ = attribute_maps(links.field("attributes"))
+    maps, over = attribute_maps(links.field("attributes"))
     parts = [
         ids.trace_id_storage(links.field("trace_id")),
         ids.span_ids(ids.matrix(links.field("span_id"), 8))[0],
         text_column(links.field("trace_state")),
         maps,
+        clamped(links.field("dropped_attributes_count").to_numpy() + over),
+        links.field("flags"),
     ]
     made = pa.StructArray.from_arrays(parts, fields=list(LINK))
     return {

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from collector.decode import limits
-from collector.decode.types import Export
+from collector.decode.types import Decoded, Export
 from store.schema import REJECTS
 
 Description = tuple[str, str, str]  # place, reason, sample
@@ -57,6 +57,26 @@ class RejectLog:
         shown = [f"{row[1]}: {row[2]}" for row in self._rows if row[0] == export][:_IN_MESSAGE]
         more = f"; and {count - len(shown)} more" if count > len(shown) else ""
         return f"rejected {count} of the {self._records}: " + "; ".join(shown) + more
+
+
+def keep_refusals(decoded: Decoded, exports: Sequence[Export], source: str) -> None:
+    """Add a row to the rejects for every export that was refused whole: at which byte, why, what stands there."""
+    rows = []
+    for index, refusal in decoded.refused.items():
+        export, offset = exports[index], refusal.offset
+        place = "body" if offset is None else f"body, byte {offset}"
+        sample = sample_of(export.body[offset or 0 :][: limits.SAMPLE_CHARS])[: limits.SAMPLE_CHARS]
+        rows.append((index, export.received_us, source, place, refusal.message[: limits.NAME_BYTES], sample))
+    if rows:
+        arrays = [
+            pa.array(values, field.type)
+            for values, field in zip(zip(*rows, strict=True), REJECTS, strict=True)
+        ]
+        told = [
+            decoded.tables.get("rejects", REJECTS.empty_table()),
+            pa.Table.from_arrays(arrays, schema=REJECTS),
+        ]
+        decoded.tables["rejects"] = pa.concat_tables(told)
 
 
 def sample_of(raw: bytes) -> str:

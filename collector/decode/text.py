@@ -61,6 +61,29 @@ def take(values: pa.Array, positions: np.ndarray) -> pa.Array:
     return values.take(pa.array(positions))
 
 
+def spread(values: pa.StringArray, positions: np.ndarray) -> pa.StringArray:
+    """`take` for values that many records share (their service's or metric's name), bounded.
+
+    A value of 16 KB said once above 16,000 records of 2 bytes would become 256 MB. Where the whole would
+    pass the limit, the values longer than their share of it are cut.
+    """
+    if values.null_count == len(values):
+        return pa.nulls(len(positions), values.type)
+    share = share_of(np.diff(offsets_of(values)), positions)
+    if share is not None:
+        long = np.diff(offsets_of(values)) > share
+        cut = [clean(value, share) for value in values.filter(pa.array(long)).cast(pa.binary()).to_pylist()]
+        fixed = pc.replace_with_mask(values.cast(pa.binary()), pa.array(long), pa.array(cut, pa.binary()))
+        values = fixed.cast(pa.string())
+    return take(values, positions)
+
+
+def share_of(sizes: np.ndarray, positions: np.ndarray) -> int | None:
+    """How many bytes each of ``positions`` may take; None where all of them fit as they are."""
+    total = int(np.append(sizes.astype(np.int64), 0)[positions].sum())
+    return limits.SPREAD_BYTES // len(positions) if total > limits.SPREAD_BYTES else None
+
+
 def null_if_empty(values: pa.StringArray) -> pa.StringArray:
     """An absent proto3 string is the empty string: null."""
     empty = pc.equal(values, "")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import gzip
-import http.client
 import json
 import os
 import resource
@@ -14,7 +12,6 @@ import time
 import zlib
 from collections.abc import Iterator
 
-import pyarrow as pa
 import pytest
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
@@ -24,12 +21,20 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from collector.decode.types import Decoded, Export
 from collector.main import Collector
+from tests.collector.asking_http import (
+    HEAD,
+    JSON,
+    MIB,
+    PROTOBUF,
+    Reply,
+    ask,
+    connect,
+    raw,
+    raw_chunked,
+    raw_deflate,
+    zstd,
+)
 from tests.collector.running import STAND_INS, counted, running_collector, stand_in, stored_bodies
-
-MIB = 1 << 20
-PROTOBUF, JSON = "application/x-protobuf", "application/json"
-HEAD = b"POST /v1/traces HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-protobuf\r\n"
-Reply = tuple[int, dict[str, str], bytes]
 
 
 @pytest.fixture(scope="module")
@@ -37,44 +42,6 @@ def collector(tmp_path_factory) -> Iterator[Collector]:
     data = tmp_path_factory.mktemp("data")
     with running_collector(data, body_limit_bytes=8 * MIB) as one:
         yield one
-
-
-def connect(collector: Collector) -> http.client.HTTPConnection:
-    host, _, port = collector.http.address.rpartition(":")
-    return http.client.HTTPConnection(host, int(port), timeout=60)
-
-
-def ask(
-    collector: Collector,
-    body: bytes | Iterator[bytes] = b"",
-    path: str = "/v1/traces",
-    method: str = "POST",
-    content_type: str = PROTOBUF,
-    **headers: str,
-) -> Reply:
-    connection = connect(collector)
-    named = {"content-type": content_type} | {k.replace("_", "-"): v for k, v in headers.items()}
-    connection.request(method, path, body, named, encode_chunked=not isinstance(body, bytes))
-    response = connection.getresponse()
-    reply = response.status, {k.lower(): v for k, v in response.getheaders()}, response.read()
-    connection.close()
-    return reply
-
-
-def raw(collector: Collector, data: bytes, wait_s: float = 5) -> bytes:
-    """What comes back for bytes written as they are, until the server closes or falls silent."""
-    host, _, port = collector.http.address.rpartition(":")
-    answer = b""
-    with socket.create_connection((host, int(port)), timeout=wait_s) as connection:
-        connection.sendall(data)
-        try:
-            while piece := connection.recv(65536):
-                answer += piece
-                if b"\r\n\r\n" in answer:
-                    break
-        except (TimeoutError, ConnectionResetError):
-            pass
-    return answer
 
 
 @pytest.mark.parametrize("path", ["/v1/traces", "/v1/logs", "/v1/metrics"])
@@ -122,15 +89,6 @@ def test_undecodable(collector):
     status, headers, body = ask(collector, b"bad", content_type=JSON)
     assert (status, headers["content-type"]) == (400, JSON)
     assert json.loads(body) == {"code": 3, "message": "this is no message (at byte 3)"}
-
-
-def zstd(body: bytes) -> bytes:
-    return pa.compress(body, codec="zstd", asbytes=True)
-
-
-def raw_deflate(body: bytes) -> bytes:
-    stream = zlib.compressobj(6, zlib.DEFLATED, -15)
-    return stream.compress(body) + stream.flush()
 
 
 @pytest.mark.parametrize(
@@ -183,15 +141,6 @@ def test_size_limit(collector):
     assert ask(collector, gzip.compress(body + b"y", 1), content_encoding="gzip")[0] == 413
     assert ask(collector, zstd(body + b"y"), content_encoding="zstd")[0] == 413
     assert raw_chunked(collector, body + b"y").startswith(b"HTTP/1.1 413")
-
-
-def raw_chunked(collector: Collector, body: bytes) -> bytes:
-    head = HEAD + b"transfer-encoding: chunked\r\n\r\n"
-    host, _, port = collector.http.address.rpartition(":")
-    with socket.create_connection((host, int(port)), timeout=20) as connection:
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # answered before all was sent
-            connection.sendall(head + b"%x\r\n" % len(body) + body + b"\r\n0\r\n\r\n")
-        return connection.recv(65536)
 
 
 def test_bombs(collector):

@@ -130,8 +130,13 @@ def test_each_export_of_a_group_gets_its_own_answer():
             for row in batch.tables["rejects"].to_pylist()
         ]
         assert rows == [
-            (digest_of("otlp_traces", Export(body.encode(), None, 0)), body)
-            for body in ("good", "half", "fine")
+            (digest_of("otlp_traces", Export(body, None, 0)), told)
+            for body, told in (
+                (b"good", "good"),
+                (b"half", "half"),
+                (b"fine", "fine"),
+                (b"bad", "this is no message"),  # the refusal, where its sample can be looked up
+            )
         ]
 
     asyncio.run(scenario())

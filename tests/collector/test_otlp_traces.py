@@ -292,11 +292,15 @@ def test_events_and_links_keep_their_attributes() -> None:
     (row,) = rows(request(one))
     assert len(row["events"]) == limits.EVENTS
     assert row["dropped_events_count"] == 3
-    assert row["events"][2] == {"time_ns": 2, "name": "e2", "attributes": [("n", "2")]}
+    assert row["events"][2] == {
+        "time_ns": 2, "name": "e2", "attributes": [("n", "2")], "dropped_attributes_count": 0
+    }  # fmt: skip
     assert row["links"][0] == {
         "trace_id": b"T" * 16,
         "span_id": 1,
         "trace_state": None,
         "attributes": [("l", "x")],
+        "dropped_attributes_count": 0,
+        "flags": 0,
     }
     assert (row["links"][1]["trace_id"], row["links"][1]["span_id"]) == (None, None)

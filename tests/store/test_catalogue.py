@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from store.database import Database
-from store.errors import NewerStore, StoreLocked
+from store.errors import NewerStore, OlderStore, StoreLocked
 from tests.store.dying_store import STATUS
 from tests.store.journals import ask, batch, observation, open_store, write_journal
 
@@ -20,14 +21,20 @@ COUNTS = (
 )
 
 
-def test_a_newer_folder_is_refused_with_a_sentence(tmp_path: Path) -> None:
-    """A catalogue with a higher schema version is left alone, and the message says what to do."""
+@pytest.mark.parametrize(
+    ("version", "refusal", "words"),
+    [("99", NewerStore, "newer Sidelight (schema 99,"), ("1", OlderStore, "older Sidelight (schema 1,")],
+)
+def test_another_versions_folder_is_refused_with_a_sentence(
+    tmp_path: Path, version: str, refusal: type[Exception], words: str
+) -> None:
+    """A catalogue with a higher or lower schema version is left alone, and the message says what to do."""
     open_store(tmp_path).stop()
     database = Database(memory_limit="100MB", threads=1)
     database.attach(tmp_path / "catalogue.duckdb", "catalogue")
-    database.cursor().execute("UPDATE catalogue.about SET value = '99' WHERE key = 'schema_version'")
+    database.cursor().execute("UPDATE catalogue.about SET value = ? WHERE key = 'schema_version'", [version])
     database.close()
-    with pytest.raises(NewerStore, match=r"newer Sidelight \(schema 99, this one knows 1\): upgrade"):
+    with pytest.raises(refusal, match=re.escape(words)):
         open_store(tmp_path)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pytest
 
 from store.frames import Batch, ExportMark, encode_frame, encode_header
 from store.journal_files import JournalFile
@@ -50,3 +51,13 @@ def test_a_torn_tail_ends_a_finished_file(tmp_path: Path) -> None:
     assert file.read(0)[0] == []
     assert file.exhausted
     assert file.lost_bytes == path.stat().st_size - after
+
+
+@pytest.mark.parametrize("header", [b"{", b"[]", b"\xff", b'"text"'])
+def test_a_header_that_is_no_header_is_a_broken_file(tmp_path: Path, header: bytes) -> None:
+    """Bytes where the header's JSON should be: the file is lost as a whole, and reading goes on elsewhere."""
+    path = tmp_path / "a-000000000001.journal"
+    path.write_bytes(b"SLJ1" + len(header).to_bytes(4, "little") + header)
+    file = JournalFile(path)
+    assert file.read(1 << 20) == ([], 0)
+    assert (file.exhausted, file.lost_bytes) == (True, path.stat().st_size)

@@ -32,7 +32,8 @@ create table if not exists {{known}}.stints (
     address varchar not null, emitter varchar not null, valid_from timestamp not null, last_time timestamp not null
 );
 create table if not exists {{known}}.resources_stored (
-    resource_key ubigint not null, attributes struct("key" varchar, "value" varchar)[], schema_url varchar
+    resource_key ubigint not null, attributes struct("key" varchar, "value" varchar)[], schema_url varchar,
+    dropped_attributes_count uinteger
 );
 
 -- Counts per minute, peer and kind of answer; latency as counts per bucket floor(ln(us) / ln(1.02)).
