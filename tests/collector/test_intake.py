@@ -43,7 +43,7 @@ class HeldJournal:
         return self.full
 
     async def wait(self) -> None:
-        assert await asyncio.to_thread(self.appended.acquire, True, 10)
+        assert await asyncio.to_thread(self.appended.acquire, True, 120)
 
 
 class ReadyJournal(HeldJournal):
