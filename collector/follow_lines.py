@@ -49,22 +49,33 @@ def lines_of(position: Position, data: bytes) -> Lines:
     return Lines(data if data.endswith(b"\n") or not data else data + b"\n", first_line)
 
 
-def position_behind(
-    position: Position, head: bytes | None, window: bytes, size: int, ended: bool
-) -> Position:
-    """The position ``size`` bytes further. ``window``: the ``tail_bytes`` before it and what follows; ``head``:
-    the log's first HEAD_BYTES as far as they are there, None if their digest is known already."""
+def window_start(position: Position) -> int:
+    """From where to read: far enough back that one piece of bytes proves what was read and says what follows.
+    (Two reads could be of two files: a log may be truncated at any moment.)"""
+    return 0 if position.head_bytes < HEAD_BYTES else position.offset - position.tail_bytes
+
+
+def goes_on(position: Position, window: bytes) -> bool:
+    """Whether ``window``, read from its start on, has what was read before ``position``."""
+    behind = position.offset - window_start(position)
+    tail = window[behind - position.tail_bytes : behind]
+    return len(window) >= behind and (not position.offset or digest_of(tail) == position.tail)
+
+
+def position_behind(position: Position, window: bytes, size: int, ended: bool) -> Position:
+    """The position ``size`` bytes further."""
+    start = window_start(position)
+    behind = position.offset - start
+    data, tail = window[behind : behind + size], window[: behind + size][-TAIL_BYTES:]
     end = position.offset + size
-    data = window[position.tail_bytes :][:size]
-    tail = window[: position.tail_bytes + size][-TAIL_BYTES:]
-    head = head[: min(HEAD_BYTES, end)] if head is not None else None
+    head = window[: min(HEAD_BYTES, end)]
     is_cut = bool(data) and not data.endswith(b"\n")
     return replace(
         position,
         offset=end,
         lines=position.lines + data.count(b"\n") + (ended and is_cut),
-        head=position.head if head is None else digest_of(head),
-        head_bytes=position.head_bytes if head is None else len(head),
+        head=position.head if start else digest_of(head),
+        head_bytes=position.head_bytes if start else len(head),
         tail=digest_of(tail),
         tail_bytes=len(tail),
         in_long_line=is_cut and not ended,

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from collector.follow_positions import Position, PositionLog
 from collector.follow_targets import FollowTarget
-from collector.followed_file import CannotFollow, FollowedFile, State
+from collector.followed_file import HEAD_BYTES, CannotFollow, FollowedFile, State
 from collector.rotated_names import by_inode, is_rotated, log_name, others_of
 
 log = logging.getLogger(__name__)
@@ -60,10 +60,12 @@ class _Index:
     def __init__(self, positions: Iterable[Position]) -> None:
         self.by_place: dict[Place, list[Position]] = {}
         self.by_folder: dict[str, list[Position]] = {}
+        self.paths: set[str] = set()
         self.emitters: dict[str, str | None] = {}
         for one in positions:
             self.by_place.setdefault((one.device, one.inode), []).append(one)
             self.by_folder.setdefault(os.path.dirname(one.path), []).append(one)
+            self.paths.add(one.path)
             self.emitters[one.origin] = one.emitter
 
 
@@ -78,7 +80,7 @@ class Watch:
     ) -> None:
         self.logs: dict[Place, OpenLog] = {}
         self._open: set[int] = set()  # keys
-        self._index = _Index(positions.positions.values())
+        self._built: _Index | None = None
         self._targets = targets
         self._positions = positions
         self._clock = clock
@@ -93,6 +95,7 @@ class Watch:
         if self._is_first:
             self._is_first = False
             self._lose(one.key for one in self._positions.positions.values() if not one.ended)
+        self._built = None
         seen: dict[Place, Found] = {}
         origins: dict[str, Place] = {}
         for found in self._found():
@@ -106,13 +109,19 @@ class Watch:
             for place, found in seen.items()
             if place not in self.logs and self._examined.get(place) != _mark(found.info)
         }
-        if new or self._lost:
-            self._index = _Index(self._positions.positions.values())
-        for place, found in new.items():
+        # Where a log was last seen comes before what may be a copy of it.
+        for place, found in sorted(new.items(), key=lambda item: self._strangeness(*item)):
             self._meet(place, found)
         self._search_lost()
         if self._clock() > self._tidy_s:
             self._tidy()
+
+    @property
+    def _index(self) -> _Index:
+        """Built at most once a scan, and only when something is to be looked up."""
+        if self._built is None:
+            self._built = _Index(self._positions.positions.values())
+        return self._built
 
     def find(self, position: Position) -> FollowedFile | None:
         """The file that holds a log up to this position: by its place, else by content. Opened."""
@@ -194,9 +203,14 @@ class Watch:
                 return entry.path
         return None
 
+    def _strangeness(self, place: Place, found: Found) -> int:
+        if place in self._index.by_place:
+            return 0
+        return 1 if found.path in self._index.paths else 2
+
     def _meet(self, place: Place, found: Found) -> None:
         """A file that is not open: part of a log we know, or a new one."""
-        file = self._opened(found.path)
+        file = self._opened(found.path, place)
         if file is None:
             return
         try:
@@ -228,7 +242,17 @@ class Watch:
                 return one
             if (one.device, one.inode) != place:
                 shorter = one  # less than what was read: a copy that is still being written
-        return shorter
+        return shorter or self._unread_like(file, folder, log_name(name))
+
+    def _unread_like(self, file: FollowedFile, folder: str, name: str) -> Position | None:
+        """An open log of which nothing was taken yet, so that no position says what it begins with."""
+        for one in self.logs.values():
+            at = os.path.split(one.position.path)
+            if one.position.offset or one.place == (file.device, file.inode):
+                continue
+            if at[0] == folder and log_name(at[1]) == name and _begin_alike(file, one.file):
+                return one.position
+        return None
 
     def _first_position(self, file: FollowedFile, origin: str) -> Position:
         return Position(
@@ -298,7 +322,7 @@ class Watch:
             place = (info.st_dev, info.st_ino)
             if place in self.logs or info.st_mtime_ns <= newer_than or info.st_size < _BYTES_MIN:
                 continue
-            file = self._opened(entry.path)
+            file = self._opened(entry.path, place)
             if file is None:
                 continue
             if self._known(file) is not None:
@@ -306,9 +330,13 @@ class Watch:
                 continue
             self._attach(file, self._first_position(file, one.position.origin), left=True)
 
-    def _opened(self, path: str) -> FollowedFile | None:
+    def _opened(self, path: str, place: Place | None = None) -> FollowedFile | None:
+        """``place``: what the name stood for a moment ago; if it is another file now, the next scan tells."""
         try:
-            return FollowedFile(path)
+            file = FollowedFile(path)
+            if place in (None, (file.device, file.inode)):
+                return file
+            file.close()
         except CannotFollow as error:
             self._complain(path, str(error))
         except FileNotFoundError:
@@ -339,6 +367,12 @@ class Watch:
         self._positions.forget(forgotten)
         if len(self._examined) > 100_000:
             self._examined.clear()
+
+
+def _begin_alike(one: FollowedFile, other: FollowedFile) -> bool:
+    mine, theirs = one.content.read(0, HEAD_BYTES), other.content.read(0, HEAD_BYTES)
+    size = min(len(mine), len(theirs))
+    return size > 0 and mine[:size] == theirs[:size]
 
 
 def _mark(info: os.stat_result) -> tuple[int, int]:

@@ -22,11 +22,11 @@ from collector.decode.access_log import DecodedChunk
 from collector.decode.access_log_fields import Reject
 from collector.decode.access_log_rows import last_of_each_connection
 from collector.errors import Draining, Overloaded
-from collector.follow_lines import READ_BYTES, end_of_lines, position_behind
+from collector.follow_lines import READ_BYTES, end_of_lines, goes_on, position_behind, window_start
 from collector.follow_positions import Intent, Position, PositionLog
 from collector.follow_watch import OpenLog, Watch
 from collector.follow_writers import Writers
-from collector.followed_file import HEAD_BYTES, State, digest_of
+from collector.followed_file import State
 from collector.metrics import Metrics
 from store.frames import Batch, ExportMark
 from store.schema import IDENTITIES, OBSERVATIONS, REJECTS
@@ -198,12 +198,13 @@ class Follower:
                 return self._close_if_over(one, state, quiet_s)
         else:
             one.changed_s = self._clock()
-        window = content.read(before.offset - before.tail_bytes, before.tail_bytes + READ_BYTES)
+        start = window_start(before)
+        window = content.read(start, before.offset - start + READ_BYTES)
         whole = content.whole
-        if before.offset and digest_of(window[: before.tail_bytes]) != before.tail:
+        if not goes_on(before, window) or one.file.state().size < state.size:
             self._watch.broke_off(one)
             return None
-        data = window[before.tail_bytes :]
+        data = window[before.offset - start :]
         is_all = len(data) < READ_BYTES
         one.read_at = state if is_all else None
         ended = is_all and (whole or last_line_due)
@@ -212,8 +213,7 @@ class Follower:
             if whole:
                 self._watch.finish(one, ended=True)
             return None
-        head = content.read(0, HEAD_BYTES) if before.head_bytes < HEAD_BYTES else None
-        after = position_behind(before, head, window, size, ended)
+        after = position_behind(before, window, size, ended)
         return self._decoded(one, replace(after, ended=whole), data[:size])
 
     def _decoded(self, one: OpenLog, after: Position, data: bytes) -> Taken:

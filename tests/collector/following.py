@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -79,10 +82,11 @@ class Following:
         self.limit_bytes: int | None = None
         self.step: Callable[[str], None] = lambda _: None
 
-    def start(self) -> Following:
+    def start(self, pace: Pace | None = None, clock: Callable[[], float] | None = None) -> Following:
         self.positions = PositionLog(self.data / "follow")
         self.journal = JournalWriter(self.data / "journal", writer_name("follower"), self.limit_bytes)
-        self.watch = Watch(self.targets, self.positions, clock=lambda: self.now)
+        clock = clock or (lambda: self.now)
+        self.watch = Watch(self.targets, self.positions, clock=clock)
         self.metrics = Metrics("follower")
         self.follower = Follower(
             self.watch,
@@ -91,9 +95,9 @@ class Following:
             self.journal,
             self.metrics,
             self.stopping,
-            Pace(full=0.01),
+            pace or Pace(full=0.01),
             step=lambda name: self.step(name),
-            clock=lambda: self.now,
+            clock=clock,
         )
         self.follower.recover()
         return self
@@ -122,3 +126,19 @@ class Following:
             if series["name"] == name:
                 return sum(sample["value"] for sample in series["samples"])
         return 0
+
+
+def follow_until_killed(data: Path, pattern: str, step: str | None, visits: int) -> None:
+    """A process that follows as fast as it can, and dies by its own hand at the given visit of a step."""
+    following = Following(data, pattern)
+    left = [visits]
+
+    def die(name: str) -> None:
+        left[0] -= name == step
+        if step and left[0] < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    following.step = die
+    following.start(Pace(poll=0.002, scan=0.0, last_line=0.1), time.monotonic)
+    assert following.follower is not None
+    following.follower.run()
