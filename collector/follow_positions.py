@@ -52,6 +52,7 @@ class Position:
     head_bytes: int = 0
     tail: str = ""
     tail_bytes: int = 0
+    modified_ns: int = 0  # the file's, when it was last read
     emitter: str | None = None
     rejects: int = 0  # described so far
     in_long_line: bool = False  # within a line that is too long to be read
@@ -201,7 +202,6 @@ def _read(path: Path) -> _Read:
         if not isinstance(line, dict):
             break
         _take(line, read)
-    read.last_key = max([read.last_key, *read.positions])
     return read
 
 
@@ -218,7 +218,8 @@ def _take(line: dict[str, Any], read: _Read) -> None:
         read.positions[one["key"]] = Position(**one)
     for key in line.get("forgotten", ()):
         read.positions.pop(key, None)
-    read.last_key = max([read.last_key, *read.positions])
+    after = read.open_intent["after"] if read.open_intent else ()
+    read.last_key = max([read.last_key, *read.positions, *(one["key"] for one in after)])
 
 
 def _intent_line(

@@ -10,13 +10,13 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from collector.follow_positions import Position, PositionLog
 from collector.follow_targets import FollowTarget
-from collector.followed_file import HEAD_BYTES, CannotFollow, FollowedFile, State
+from collector.followed_file import HEAD_BYTES, CannotFollow, FollowedFile, State, digest_of
 from collector.rotated_names import by_inode, is_rotated, log_name, others_of
 
 log = logging.getLogger(__name__)
@@ -61,11 +61,13 @@ class _Index:
         self.by_place: dict[Place, list[Position]] = {}
         self.by_folder: dict[str, list[Position]] = {}
         self.paths: set[str] = set()
+        self.modified_ns: dict[str, int] = {}  # of the last log each origin had
         self.emitters: dict[str, str | None] = {}
         for one in positions:
             self.by_place.setdefault((one.device, one.inode), []).append(one)
             self.by_folder.setdefault(os.path.dirname(one.path), []).append(one)
             self.paths.add(one.path)
+            self.modified_ns[one.origin] = max(one.modified_ns, self.modified_ns.get(one.origin, 0))
             self.emitters[one.origin] = one.emitter
 
 
@@ -114,7 +116,7 @@ class Watch:
             self._meet(place, found)
         self._search_lost()
         if self._clock() > self._tidy_s:
-            self._tidy()
+            self._tidy(seen)
 
     @property
     def _index(self) -> _Index:
@@ -144,6 +146,8 @@ class Watch:
     def finish(self, one: OpenLog, ended: bool) -> None:
         """Close a file; ``ended``: everything of the log was read, whatever of it turns up again."""
         state = one.file.state()
+        if ended:
+            self._examined.clear()  # a copy takes its place
         self._examined[one.place] = (state.size, state.modified_ns)
         self._detach(one)
         if one.position.key in self._positions.positions:
@@ -192,8 +196,6 @@ class Watch:
             one.searched = False
             if one.position.key in self._positions.positions:
                 self._positions.note([one.position])
-            if one.left:
-                self._adopt_between(one)
 
     def _new_name(self, one: OpenLog) -> str | None:
         if one.file.state().names == 0:
@@ -218,10 +220,12 @@ class Watch:
             is_copy = known is not None and (known.key in self._open or known.ended or not file.holds(known))
         except OSError as error:
             self._complain(found.path, f"{found.path} cannot be read: {error.strerror}.")
-            is_copy = True
-        if is_copy:  # of what is read elsewhere
+            known, is_copy = None, True
+        if is_copy:  # of what is read elsewhere, or was
             self._examined[place] = _mark(found.info)
             file.close()
+            if known is not None and known.ended:
+                self._positions.note([replace(known, device=place[0], inode=place[1], path=found.path)])
         else:
             self._attach(file, known or self._first_position(file, found.origin))
 
@@ -294,7 +298,7 @@ class Watch:
                 file.close()
                 del self._lost[key]
                 continue
-            self._adopt_between(self._attach(file, position, left=True))
+            self._attach(file, position, left=True)
 
     def _candidates(self, position: Position) -> Iterator[str]:
         if _lies_at(position.path, (position.device, position.inode)):
@@ -307,11 +311,14 @@ class Watch:
             if entry.inode() != position.inode:
                 yield entry.path
 
-    def _adopt_between(self, one: OpenLog) -> None:
-        """Files that were begun and rotated away after this one, before anybody saw them."""
+    def adopt_between(self, one: OpenLog) -> None:
+        """Call it before anything of a new log is delivered: follow the files that were begun after the log
+        that had its name before, and rotated away before anybody saw them."""
+        former = self._index.modified_ns.get(one.position.origin)
+        if former is None:
+            return
         origin = os.path.realpath(one.position.origin)
         base = os.path.basename(origin)
-        newer_than = one.file.state().modified_ns
         for entry in others_of(origin):
             if not is_rotated(entry.name, base) or any(t.matches(entry.path) for t in self._targets):
                 continue
@@ -320,15 +327,31 @@ class Watch:
             except OSError:
                 continue
             place = (info.st_dev, info.st_ino)
-            if place in self.logs or info.st_mtime_ns <= newer_than or info.st_size < _BYTES_MIN:
+            if place in self.logs or info.st_mtime_ns <= former or info.st_size < _BYTES_MIN:
                 continue
             file = self._opened(entry.path, place)
-            if file is None:
-                continue
-            if self._known(file) is not None:
-                file.close()
-                continue
-            self._attach(file, self._first_position(file, one.position.origin), left=True)
+            if file is not None:
+                self._adopt(file, one.position.origin, info.st_mtime_ns)
+
+    def _adopt(self, file: FollowedFile, origin: str, modified_ns: int) -> None:
+        try:
+            is_known = self._known(file) is not None
+            head = file.content.read(0, HEAD_BYTES)
+        except OSError as error:
+            self._complain(file.path, f"{file.path} cannot be read: {error.strerror}.")
+            is_known = True
+        if is_known:
+            file.close()
+            return
+        position = replace(
+            self._first_position(file, origin),
+            head=digest_of(head),
+            head_bytes=len(head),
+            modified_ns=modified_ns,
+        )
+        # Known from now on, also after a crash: the next rows say that all before them was seen.
+        self._positions.note([position])
+        self._attach(file, position, left=True)
 
     def _opened(self, path: str, place: Place | None = None) -> FollowedFile | None:
         """``place``: what the name stood for a moment ago; if it is another file now, the next scan tells."""
@@ -350,15 +373,15 @@ class Watch:
             self._complained.add(path)
             log.warning("%s", sentence)
 
-    def _tidy(self) -> None:
+    def _tidy(self, seen: Container[Place]) -> None:
         """Forget logs of which nothing was seen for a day."""
         self._tidy_s = self._clock() + 60.0
-        open_keys = {one.position.key for one in self.logs.values()}
         now = int(time.time())
         changed: list[Position] = []
         forgotten: list[int] = []
         for one in self._positions.positions.values():
-            there = one.key in open_keys or _lies_at(one.path, (one.device, one.inode))
+            place = (one.device, one.inode)
+            there = one.key in self._open or place in seen or _lies_at(one.path, place)
             if there != (one.gone_s == 0):
                 changed.append(replace(one, gone_s=0 if there else now))
             elif one.gone_s and now - one.gone_s > _REMEMBERED_S and one.key not in self._lost:

@@ -85,6 +85,8 @@ class FollowedFile:
 
     def holds(self, position: Position) -> bool:
         """Whether everything up to that position is in here, as far as both ends tell. Raises OSError."""
+        if not position.offset:
+            return True
         start = position.offset - position.tail_bytes
         tail = self.content.read(start, position.tail_bytes)
         return len(tail) == position.tail_bytes and digest_of(tail) == position.tail

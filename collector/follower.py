@@ -214,7 +214,9 @@ class Follower:
                 self._watch.finish(one, ended=True)
             return None
         after = position_behind(before, window, size, ended)
-        return self._decoded(one, replace(after, ended=whole), data[:size])
+        if not before.offset and not one.left:
+            self._watch.adopt_between(one)
+        return self._decoded(one, replace(after, ended=whole, modified_ns=state.modified_ns), data[:size])
 
     def _decoded(self, one: OpenLog, after: Position, data: bytes) -> Taken:
         before = one.position
