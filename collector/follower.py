@@ -22,9 +22,10 @@ from collector.decode.access_log import DecodedChunk
 from collector.decode.access_log_fields import Reject
 from collector.decode.access_log_rows import last_of_each_connection
 from collector.errors import Draining, Overloaded
+from collector.follow_files import OpenLog
 from collector.follow_lines import READ_BYTES, end_of_lines, goes_on, position_behind, window_start
 from collector.follow_positions import Intent, Position, PositionLog
-from collector.follow_watch import OpenLog, Watch
+from collector.follow_watch import Watch
 from collector.follow_writers import Writers
 from collector.followed_file import State
 from collector.metrics import Metrics
