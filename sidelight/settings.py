@@ -127,14 +127,13 @@ def load(config: Path | None, **given: Any) -> ServeSettings:
 def check_rooms(settings: ServeSettings) -> None:
     """Build each room's settings once, so that a mistake is told before anything starts."""
     from collector.errors import CollectorError
-    from collector.follow_targets import follow_targets
     from sidelight.collector_process import collector_settings
     from sidelight.store_process import dashboard_settings, store_settings
     from store.errors import StoreError
 
     plain = settings.as_supervisor_json()
     rooms: dict[str, Callable[[], object]] = {
-        "follow": lambda: follow_targets(plain["follow"]),
+        "follow": lambda: _check_targets(plain["follow"]),
         "collector": lambda: collector_settings(plain, "collector0"),
         "store": lambda: store_settings(plain),
         "dashboard": lambda: dashboard_settings(plain),
@@ -148,6 +147,13 @@ def check_rooms(settings: ServeSettings) -> None:
             # A frozen dataclass told of a key it has not: "... unexpected keyword argument 'x'".
             key = str(error).rpartition("argument ")[2]
             raise BadSettings(f"[{room}] There is no {room} setting {key}.") from error
+
+
+def _check_targets(entries: list[dict[str, Any]]) -> None:
+    if entries:  # decoders are needed to judge formats: seconds of importing, for those who follow files
+        from collector.follow_targets import follow_targets
+
+        follow_targets(entries)
 
 
 def is_loopback(address: str) -> bool:

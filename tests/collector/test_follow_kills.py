@@ -17,7 +17,7 @@ from tests.running_server import wait_for
 from tests.store.journals import ask, open_store
 
 STEPS = ("intended", "journalled", "settled", None)  # None: from outside, at any moment
-ROUNDS = 12
+ROUNDS = 8
 
 
 class WritingThread(threading.Thread):
@@ -56,8 +56,8 @@ class Killing:
     def live_and_die(self, step: str | None) -> None:
         before = self.journal_bytes()
         process = self.begin(step)
-        wait_for(lambda: not process.is_alive() or self.journal_bytes() > before, 60, "it delivers or dies")
-        process.join(60 if step else self.chance.uniform(0.0, 0.1))
+        wait_for(lambda: not process.is_alive() or self.journal_bytes() > before, 180, "it delivers or dies")
+        process.join(180 if step else self.chance.uniform(0.0, 0.1))
         process.kill()
         process.join()
 
@@ -85,7 +85,7 @@ def test_every_line_is_stored_once_over_kills_and_rotations(tmp_path: Path, patt
         thread.join()
     process = killing.begin()
     wanted = ids(1, writer.written)
-    wait_for(lambda: len(stored_ids(data)) >= len(wanted), 60, "all is there")
+    wait_for(lambda: len(stored_ids(data)) >= len(wanted), 180, "all is there")
     time.sleep(0.3)  # what would be doubled comes late
     process.kill()
     process.join()
