@@ -15,7 +15,7 @@ import stat
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import IO, Protocol
 
 from collector.follow_positions import Position
 
@@ -112,6 +112,7 @@ class _Gzip:
     def __init__(self, fd: int) -> None:
         self._fd = fd
         self._file: gzip.GzipFile | None = None
+        self._raw: IO[bytes] | None = None
         self.whole = False
 
     def read(self, offset: int, size: int) -> bytes:
@@ -129,17 +130,15 @@ class _Gzip:
         return data
 
     def close(self) -> None:
-        with contextlib.suppress(OSError):
-            if self._file is not None:
-                self._file.close()
-        self._file = None
+        if self._raw is not None:
+            self._raw.close()
+        self._file = self._raw = None
 
     def _open(self) -> None:
-        os.lseek(self._fd, 0, os.SEEK_SET)
-        raw = os.fdopen(os.dup(self._fd), "rb")
-        raw.seek(0)
-        self._file = gzip.GzipFile(fileobj=raw, mode="rb")
-        self._file.myfileobj = raw  # closed with it
+        self.close()
+        self._raw = os.fdopen(os.dup(self._fd), "rb")
+        self._raw.seek(0)  # the duplicate shares its place with the handle
+        self._file = gzip.GzipFile(fileobj=self._raw, mode="rb")
 
     def _before_the_tear(self, offset: int, size: int) -> bytes:
         """Piece by piece, so that nothing that can be read is lost with what cannot."""
@@ -154,7 +153,7 @@ class _Gzip:
                     break
                 pieces.append(piece[max(0, offset - position) :])
                 position += len(piece)
-        self._file = None
+        self.close()
         return b"".join(pieces)
 
 
