@@ -18,11 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from collector.decode.access_log_detect import CRI_PART_BYTES
+from collector.decode.line_parts import unfinished_parts
 
 CHUNK_BYTES = 4 * 1024 * 1024
 _READ_BYTES = 1024 * 1024
-_PARTS_BYTES_MAX = 1024 * 1024  # how far a chunk grows for the end of a line that CRI cut in parts
 _GZIP = b"\x1f\x8b"
 _OTHER_COMPRESSIONS = {
     b"\x28\xb5\x2f\xfd": ("zstd", "zstd -dc"),
@@ -111,7 +110,7 @@ class LineFile:
         pieces = [waiting]
         size = len(waiting)
         trouble = None
-        while not ended and size < CHUNK_BYTES + _PARTS_BYTES_MAX:
+        while not ended and size <= CHUNK_BYTES:
             try:
                 piece = self._read(_READ_BYTES)
             except (OSError, EOFError, zlib.error) as error:
@@ -163,10 +162,4 @@ def _open(path: str) -> IO[bytes]:
 def _chunk_end(waiting: bytes) -> int:
     """Where the first chunk of these bytes ends; 0 where their first line is longer than a chunk."""
     end = waiting.rfind(b"\n", 0, CHUNK_BYTES) + 1
-    limit = end + _PARTS_BYTES_MAX
-    while end and CRI_PART_BYTES.match(waiting, waiting.rfind(b"\n", 0, end - 1) + 1):
-        following = waiting.find(b"\n", end, limit) + 1
-        if following == 0:
-            break
-        end = following
-    return end
+    return (unfinished_parts(waiting, end) or end) if end else 0

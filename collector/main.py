@@ -40,7 +40,7 @@ def run_collector(
     ``on_ready`` is called once both ports listen. The process is left without the interpreter's
     farewell: gRPC's and Arrow's threads can take seconds over it, and hold nothing that is ours.
     """
-    _raise_file_limit()
+    raise_file_limit()
     status = 0
     try:
         asyncio.run(_serve(settings, on_ready))
@@ -144,7 +144,7 @@ async def _serve(settings: CollectorSettings, on_ready: Callable[[Collector], No
         await collector.stop()
 
 
-def _raise_file_limit() -> None:
+def raise_file_limit() -> None:
     """Every sidecar keeps a connection or three; 1024 files would be few."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = hard if hard != resource.RLIM_INFINITY else 65_536

@@ -48,6 +48,10 @@ class Metrics:
             "sidelight_braked_streams", description="Times an access log stream was made to wait for room."
         )
 
+        self._followed_lines = counter(
+            "sidelight_followed_lines", description="Lines of followed files that were read."
+        )
+
     def received(self, source: str, size_bytes: int) -> None:
         self._received.add(1, {"source": source})
         self._received_bytes.add(size_bytes, {"source": source})
@@ -66,6 +70,9 @@ class Metrics:
 
     def braked(self, source: str) -> None:
         self._braked.add(1, {"source": source})
+
+    def followed_lines(self, lines: int) -> None:
+        self._followed_lines.add(lines)
 
     def gauge(self, name: str, description: str, read: Callable[[], float]) -> None:
         """A value read whenever a snapshot is taken."""

@@ -1,4 +1,4 @@
-"""The processes the supervisor starts: ``python -m sidelight.children collector N | store``.
+"""The processes the supervisor starts: ``python -m sidelight.children collector N | follower | store``.
 
 What must stay true: a child ends within two seconds of its supervisor, whatever killed that one.
 The kernel tells us (PR_SET_PDEATHSIG → SIGTERM), a watcher thread makes sure.
@@ -37,11 +37,13 @@ def follow_parent(parent: int) -> None:
 def main(arguments: list[str]) -> int:
     follow_parent(int(os.environ.get("SIDELIGHT_SUPERVISOR", os.getppid())))
     settings: dict[str, Any] = json.loads(Path(os.environ["SIDELIGHT_SETTINGS"]).read_text(encoding="utf-8"))
-    if arguments[0] == "collector":
-        from sidelight.collector_process import run_collector_process
+    if arguments[0] in ("collector", "follower"):
+        from sidelight.collector_process import run_collector_process, run_follower_process
         from store.without_pandas import do_without_pandas
 
         do_without_pandas()
+        if arguments[0] == "follower":
+            return run_follower_process(settings)
         return run_collector_process(settings, int(arguments[1]))
     from sidelight.store_process import run_store_process
 

@@ -64,6 +64,9 @@ def serve(
     http: Annotated[str | None, typer.Option(help="OTLP over HTTP [127.0.0.1:4318].")] = None,
     ui: Annotated[str | None, typer.Option(help="Dashboard and API [127.0.0.1:8050].")] = None,
     config: Annotated[Path | None, typer.Option(help="A TOML file with these settings and more.")] = None,
+    follow: Annotated[
+        list[str] | None, typer.Option(help="Access-log files to read as they grow: a path or a glob.")
+    ] = None,
     names: Annotated[Path | None, typer.Option(help="Names for addresses outside the mesh (YAML).")] = None,
     token_file: Annotated[Path | None, typer.Option(help="Tokens that senders and users must show.")] = None,
     tls_cert: Annotated[Path | None, typer.Option(help="Serve TLS on all three ports.")] = None,
@@ -81,6 +84,7 @@ def serve(
         "grpc": grpc,
         "http": http,
         "ui": ui,
+        "follow": follow or None,
         "names": names,
         "token_file": token_file,
         "tls_cert": tls_cert,

@@ -1,4 +1,4 @@
-"""The collector's process: its room's settings out of the supervisor's, then run."""
+"""The collector's processes, receivers and follower: their room's settings out of the supervisor's, then run."""
 
 from __future__ import annotations
 
@@ -9,13 +9,20 @@ from collector.settings import CollectorSettings
 SHARED = ("data", "grpc", "http", "token_file", "tls_cert", "tls_key", "client_ca", "allow_anonymous")
 
 
-def collector_settings(settings: dict[str, Any], number: int) -> CollectorSettings:
-    """Settings of collector ``number``: what all rooms share plus the [collector] section."""
+def collector_settings(settings: dict[str, Any], name: str) -> CollectorSettings:
+    """Settings of the process ``name``: what all rooms share plus the [collector] section."""
     shared = {name: settings[name] for name in SHARED}
-    return CollectorSettings.from_mapping({**settings["collector"], **shared, "name": f"collector{number}"})
+    return CollectorSettings.from_mapping({**settings["collector"], **shared, "name": name})
 
 
 def run_collector_process(settings: dict[str, Any], number: int) -> int:
     from collector.main import run_collector
 
-    return run_collector(collector_settings(settings, number)) or 0
+    return run_collector(collector_settings(settings, f"collector{number}")) or 0
+
+
+def run_follower_process(settings: dict[str, Any]) -> int:
+    from collector.follow_main import run_follower
+    from collector.follow_targets import follow_targets
+
+    return run_follower(collector_settings(settings, "follower"), follow_targets(settings["follow"])) or 0

@@ -1,4 +1,4 @@
-"""The supervisor of ``sidelight serve``: starts the collector(s) and the store, restarts the dead.
+"""The supervisor of ``sidelight serve``: starts collector(s), follower and store, restarts the dead.
 
 It holds no data and imports the standard library only (its memory counts). What must stay true:
 a child that dies is started again; when the supervisor dies, even by SIGKILL, its children end
@@ -77,7 +77,8 @@ class Supervisor:
             Child(f"collector {number}", ["collector", str(number)])
             for number in range(settings["collectors"])
         ]
-        self.children = [*collectors, Child("store", ["store"])]
+        follower = [Child("follower", ["follower"])] if settings["follow"] else []
+        self.children = [*collectors, *follower, Child("store", ["store"])]
 
     def run(self) -> int:
         """Serve until SIGTERM or SIGINT. Returns the exit status."""
@@ -130,6 +131,8 @@ class Supervisor:
                     f"Telemetry: gRPC {self.settings['ports']['grpc']} (OTLP, Envoy access logs), "
                     f"HTTP {self.settings['ports']['http']} (OTLP). Data: {self.data_dir}"
                 )
+                if self.settings["follow"]:
+                    self.say(f"Following: {', '.join(entry['path'] for entry in self.settings['follow'])}")
                 return
             self._restart_the_dead()
             self._sleep(0.1)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ class ServeSettings(BaseModel):
     client_ca: Path | None = None
     allow_anonymous: bool = False
     collectors: int = Field(default_factory=lambda: max(1, (os.cpu_count() or 1) - 1), ge=1, le=64)
+    follow: list[dict[str, Any]] = []
     collector: dict[str, Any] = {}
     store: dict[str, Any] = {}
     dashboard: dict[str, Any] = {}
@@ -47,6 +49,15 @@ class ServeSettings(BaseModel):
         if not host or not port.isdigit() or not 1 <= int(port) <= 65535:
             raise ValueError(f"expected HOST:PORT, for example 127.0.0.1:4317, got {value!r}")
         return value
+
+    @field_validator("follow", mode="before")
+    @classmethod
+    def _is_a_list_of_tables(cls, value: Any) -> Any:
+        """Paths alone are enough: a list of them, or (in the environment) a text with ':' between them."""
+        entries = value.split(os.pathsep) if isinstance(value, str) else value
+        if not isinstance(entries, list):
+            raise ValueError("expected [[follow]] tables with a path, or a list of paths")
+        return [{"path": entry} if isinstance(entry, str) else entry for entry in entries if entry]
 
     @model_validator(mode="after")
     def _is_safe(self) -> ServeSettings:
@@ -81,6 +92,10 @@ class ServeSettings(BaseModel):
         for name in ("data", "names", "token_file", "tls_cert", "tls_key", "client_ca"):
             if plain[name] is not None:
                 plain[name] = str(Path(plain[name]).absolute())
+        plain["follow"] = [
+            entry | {"path": os.path.abspath(entry["path"])} if isinstance(entry.get("path"), str) else entry
+            for entry in plain["follow"]
+        ]
         return plain | {
             "ui_url": self.ui_url,
             "ports": {"grpc": self.grpc, "http": self.http, "ui": self.ui},
@@ -117,8 +132,9 @@ def check_rooms(settings: ServeSettings) -> None:
     from store.errors import StoreError
 
     plain = settings.as_supervisor_json()
-    rooms = {
-        "collector": lambda: collector_settings(plain, 0),
+    rooms: dict[str, Callable[[], object]] = {
+        "follow": lambda: _check_targets(plain["follow"]),
+        "collector": lambda: collector_settings(plain, "collector0"),
         "store": lambda: store_settings(plain),
         "dashboard": lambda: dashboard_settings(plain),
     }
@@ -131,6 +147,13 @@ def check_rooms(settings: ServeSettings) -> None:
             # A frozen dataclass told of a key it has not: "... unexpected keyword argument 'x'".
             key = str(error).rpartition("argument ")[2]
             raise BadSettings(f"[{room}] There is no {room} setting {key}.") from error
+
+
+def _check_targets(entries: list[dict[str, Any]]) -> None:
+    if entries:  # decoders are needed to judge formats: seconds of importing, for those who follow files
+        from collector.follow_targets import follow_targets
+
+        follow_targets(entries)
 
 
 def is_loopback(address: str) -> bool:

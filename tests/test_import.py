@@ -91,7 +91,6 @@ def run(tmp_path: Path) -> Run:
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(file_chunks, "CHUNK_BYTES", 3000)
-    monkeypatch.setattr(file_chunks, "_PARTS_BYTES_MAX", 3000)
 
 
 def paths_of(target: JournalTarget) -> list[str]:
@@ -369,6 +368,16 @@ def test_cri_parts_at_the_end_of_a_chunk_stay_together(run: Run, tmp_path: Path)
     ]
     path = tmp_path / "a.log"
     path.write_bytes(b"".join(lines))
+    status, _ = run(path)
+    assert (status, len(run.target.rows()), run.target.rows("rejects")) == (0, 79, [])
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_dockers_pieces_at_the_end_of_a_chunk_stay_together(run: Run, tmp_path: Path) -> None:
+    """Nor between the pieces of one line in Docker's own log files."""
+    pieces = [piece for line in ISTIO for piece in (line[:30].decode(), line[30:].decode("utf-8", "replace"))]
+    path = tmp_path / "a.log"
+    path.write_text("".join(json.dumps({"log": piece, "stream": "stdout"}) + "\n" for piece in pieces))
     status, _ = run(path)
     assert (status, len(run.target.rows()), run.target.rows("rejects")) == (0, 79, [])
 

@@ -20,6 +20,10 @@ BAD = [
     ("fixtures/config/open_address.toml", "--token-file or --client-ca"),
     ("fixtures/config/cert_without_key.toml", "come together"),
     ("fixtures/config/not_toml.toml", "is not TOML"),
+    ("fixtures/config/follow_unknown_key.toml", "no setting 'glob' in entry 1"),
+    ("fixtures/config/follow_bad_format_string.toml", "Entry 2: There is no %RESPONSE_CODE%"),
+    ("fixtures/config/follow_bad_emitter.toml", "Entry 1, emitter: expected NS/POD"),
+    ("fixtures/config/follow_no_list.toml", "list of paths"),
 ]
 
 
@@ -46,6 +50,21 @@ def test_the_command_line_wins_over_environment_over_file(
         "127.0.0.1:2002",
         "127.0.0.1:3003",
     )
+
+
+def test_paths_to_follow_come_as_tables_as_a_list_or_by_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A path alone is enough; what it is relative to is settled before any process starts."""
+    config = tmp_path / "sidelight.toml"
+    config.write_text('[[follow]]\npath = "/logs/*.log"\nemitter = "shop/cart-0"\n')
+    assert load(config).follow == [{"path": "/logs/*.log", "emitter": "shop/cart-0"}]
+    assert load(config, follow=["/a.log"]).follow == [{"path": "/a.log"}]
+    monkeypatch.setenv("SIDELIGHT_FOLLOW", "/a.log:/b/*.log")
+    assert load(None).follow == [{"path": "/a.log"}, {"path": "/b/*.log"}]
+    monkeypatch.chdir(tmp_path)
+    plain = load(None, follow=["logs/*.log"]).as_supervisor_json()
+    assert plain["follow"] == [{"path": str(tmp_path / "logs/*.log")}]
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0:4317", "10.0.0.1:4317", "[::]:4317", "mesh.example:4317"])
@@ -86,6 +105,7 @@ def test_the_settings_page_lists_every_room_setting() -> None:
     """docs/settings.md names each setting of the collector and the store with its default."""
     from dataclasses import MISSING, fields
 
+    from collector.follow_targets import FollowTarget
     from collector.settings import CollectorSettings
     from store.settings import StoreSettings
 
@@ -108,6 +128,7 @@ def test_the_settings_page_lists_every_room_setting() -> None:
     defaults = {
         name: field.default for name, field in CollectorSettings.model_fields.items() if name not in shared
     } | {field.name: field.default for field in fields(StoreSettings) if field.default is not MISSING}
+    assert set(FollowTarget.model_fields) <= set(table)
     assert {name: str(value).lower() for name, value in defaults.items()} == {
         name: value.lower() for name, value in table.items() if name in defaults
     }

@@ -21,7 +21,6 @@ _STAMP = r"\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:\d\d)"
 _PREFIX = rf"^(?:\[pod/[^\]]*\] |[\w.-]+ +\| |{_STAMP} (?:(?:stdout|stderr) [FP] )?)+"
 _CRI_PART = re.compile(rf"^({_STAMP} (stdout|stderr)) P (.*)$", re.S)
 _CRI_END = re.compile(rf"^{_STAMP} (stdout|stderr) F (.*)$", re.S)
-CRI_PART_BYTES = re.compile(rf"{_STAMP} (?:stdout|stderr) P ".encode())  # for match() at a position
 _DOCKER = r'^\{"log":\s*"'
 
 _TEXT_HEAD = re.compile(

@@ -95,7 +95,7 @@ class Emitter:
 
     pod: Pod | None
     namespace: str | None = None
-    _namespace_open: bool = False
+    fixed_name: str | None = None  # the name is the same in all rows of a file: the first chunk decides
     _own: Counter[str] = field(default_factory=Counter)
     _direct: Counter[str] = field(default_factory=Counter)  # direct peers of outbound rows
     _listeners: Counter[str] = field(default_factory=Counter)  # local side of outbound rows
@@ -107,14 +107,14 @@ class Emitter:
     def __post_init__(self) -> None:
         if self.pod is not None:
             self.namespace = self.pod.namespace
-            # The first chunk decides: the emitter's name must be the same in all rows of a file.
-            self._namespace_open = self.namespace is None
+            if self.namespace is None and (self.fixed_name or "").startswith(f"{self.pod.pod}."):
+                self.namespace = (self.fixed_name or "").removeprefix(f"{self.pod.pod}.")
 
     @property
     def name(self) -> str | None:
-        """``POD.NAMESPACE``, as in the node id; only the pod where no namespace is known."""
-        if self.pod is None:
-            return None
+        """``POD.NAMESPACE``, as in the node id; only the pod where no namespace was known at first."""
+        if self.pod is None or self.fixed_name is not None:
+            return self.fixed_name
         return f"{self.pod.pod}.{self.namespace}" if self.namespace else self.pod.pod
 
     @property
@@ -140,12 +140,13 @@ class Emitter:
         _add(self._direct, remote.filter(direct))
         _add(self._listeners, _text(fields["downstream_local"]).filter(outbound))
         self._learn_services(cluster.filter(inbound), _text(fields["sni"]).filter(inbound))
-        if self._namespace_open and fields.num_rows:
-            self._namespace_open = False
+        if self.pod is not None and self.namespace is None and fields.num_rows:
             authority = _text(fields["authority"]).filter(outbound)
             self.namespace = self._service_namespace() or _namespace_shown(
                 cluster.filter(outbound), authority
             )
+        if fields.num_rows:
+            self.fixed_name = self.name
 
     @property
     def node_type(self) -> str | None:

@@ -59,7 +59,7 @@ def an_intake(journal: HeldJournal, decoders=STAND_INS, limit: int = 1 << 20) ->
 
 async def outcome(future: asyncio.Future[Answer]) -> Answer | type[BaseException]:
     try:
-        return await asyncio.wait_for(future, 10)
+        return await asyncio.wait_for(future, 120)
     except Exception as error:
         return type(error)
 
@@ -97,7 +97,7 @@ def test_what_waits_is_decoded_together():
     async def scenario() -> None:
         intake = an_intake(ReadyJournal(), {"otlp_traces": slow, "als": slow})
         answers = [intake.offer("otlp_traces", b"0", None)]
-        assert await asyncio.to_thread(entered.wait, 10)
+        assert await asyncio.to_thread(entered.wait, 120)
         answers += [intake.offer("otlp_traces", b"%d" % n, None) for n in range(1, 6)]
         answers.append(intake.offer("als", b"log", None))
         gate.set()
@@ -209,7 +209,7 @@ def test_bounded():
         await journal.wait()
         journal.batches[0][1].set_result(1)
         assert await outcome(first) == TAKEN
-        second = await asyncio.wait_for(stream, 5)
+        second = await asyncio.wait_for(stream, 60)
         await journal.wait()
         journal.batches[1][1].set_result(1)
         assert await outcome(second) == TAKEN
@@ -242,7 +242,7 @@ def test_full_journal():
         await asyncio.sleep(0.05)
         assert not stream.done()
         journal.full = False
-        assert await outcome(await asyncio.wait_for(stream, 5)) == TAKEN
+        assert await outcome(await asyncio.wait_for(stream, 60)) == TAKEN
         await intake.drain(1)
 
     asyncio.run(scenario())
