@@ -15,6 +15,7 @@ from typing import Any
 from store.asking import ask_rows
 from store.graph_health import Traffic, health_of
 from store.node_ids import id_of, number_of
+from store.metric_facts import joined_facts
 from store.query_types import GraphQuery, Window
 from store.tally import Fact, Tally, quantiles_ms
 
@@ -36,6 +37,8 @@ class Edge:
     services: dict[str, int] = field(default_factory=dict)
     tls: dict[str, int] = field(default_factory=dict)
     quantiles: dict[tuple[str, str], list[float]] = field(default_factory=dict)
+    # Of which views and legs the percentiles are estimated from histogram buckets.
+    bucketed: set[tuple[str, str]] = field(default_factory=set)
 
 
 @dataclass
@@ -69,7 +72,7 @@ def answer_graph(cursor: Any, query: GraphQuery) -> Json:
 def ask_facts(
     cursor: Any, window: Window, grain: str, step_us: int, success: str, only: int | None = None
 ) -> list[Fact]:
-    """Rows of `edge_facts` with `outcome`, as mappings."""
+    """Rows of `edge_facts` and, where there are any, `metric_facts`, with `outcome`, as mappings."""
     values = {
         "from_time": window.from_time,
         "to_time": window.to_time,
@@ -78,7 +81,10 @@ def ask_facts(
         "only_no": only,
         "success": success,
     }
-    return list(ask_rows(cursor, "graph_facts", values))
+    facts: list[Fact] = list(ask_rows(cursor, "graph_facts", values))
+    if ask_rows(cursor, "any_series", {})[0]["known"]:
+        facts = joined_facts(facts, list(ask_rows(cursor, "metric_facts", values)), only)
+    return facts
 
 
 def ask_nodes(cursor: Any, grain: str, numbers: Iterable[int]) -> dict[int, Json]:
@@ -102,7 +108,10 @@ def build_graph(facts: Iterable[Fact], names: dict[int, Json]) -> Graph:
             latencies.append(fact)
     for fact in latencies:
         if fact["fact"] == "latency" and fact["edge_no"] in graph.edges:
-            graph.edges[fact["edge_no"]].quantiles[fact["view"], fact["leg"]] = fact["quantiles_us"]
+            edge = graph.edges[fact["edge_no"]]
+            edge.quantiles[fact["view"], fact["leg"]] = fact["quantiles_us"]
+            if fact["signal"] == "metric":
+                edge.bucketed.add((fact["view"], fact["leg"]))
         elif fact["fact"] == "node" and fact["view"] == "client" and fact["target_no"] in graph.nodes:
             graph.nodes[fact["target_no"]].quantiles = fact["quantiles_us"]
     return graph
@@ -149,7 +158,7 @@ def graph_json(graph: Graph, query: GraphQuery) -> Json:
         "to": rfc3339(query.window.to_time),
         "type": query.type,
         "success": query.success,
-        "exact": True,
+        "exact": not any(edge.bucketed for edge in graph.edges.values()),
         "nodes": [_node_json(graph.nodes[number]) for number in order],
         "edges": [
             _edge_json(number, edge, shares.get(number), query.window.seconds) for number, edge in edges
@@ -213,7 +222,7 @@ def _edge_json(number: int, edge: Edge, share: float | None, seconds: float) -> 
         "protocol": edge.protocol,
         "counted_from": _counted_from(client.signals or server.signals),
         "reporter": _reporter(client.legs),
-        "latency_from": "rows",
+        "latency_from": "buckets" if ("client", client.best_leg) in edge.bucketed else "rows",
         "requests": client.requests,
         "rate": client.requests / seconds,
         "errors": client.errors,
@@ -245,7 +254,7 @@ def _edge_json(number: int, edge: Edge, share: float | None, seconds: float) -> 
 
 
 def _counted_from(signals: Iterable[str]) -> str:
-    kinds = {"access_log" if signal in _LOGS else "span" for signal in signals}
+    kinds = {"access_log" if signal in _LOGS else signal for signal in signals}
     return kinds.pop() if len(kinds) == 1 else "mixed"
 
 

@@ -47,6 +47,7 @@ def open_views(
     views += [
         ("resources", shown_sql("resources", "FROM hot.resources")),
         ("peers", "FROM hot.peers"),
+        ("series", "FROM hot.series"),
         ("instances", "FROM hot.instances"),
         ("activity", _activity_sql(slices, start, end)),
         ("edges_1m", f"FROM catalogue.edges_1m{_minutes(start, end)}"),

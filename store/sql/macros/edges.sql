@@ -7,6 +7,11 @@ with facts as materialized (
         from_time, to_time, 'version',
         greatest(epoch_us(to_time::timestamp) - epoch_us(from_time::timestamp), 1), null::ubigint
     )
+    union all by name
+    from metric_facts(
+        from_time, to_time, 'version',
+        greatest(epoch_us(to_time::timestamp) - epoch_us(from_time::timestamp), 1), null::ubigint
+    )
 ),
 judged as (
     select *, outcome(protocol, status_code, grpc_status, response_flags, details, '5xx') as outcome
@@ -32,10 +37,10 @@ timed as (
         edge_no,
         -- The caller's own rows, where there are any.
         coalesce(
-            any_value(quantiles_us) filter (view = 'client' and leg = 'out'),
-            any_value(quantiles_us) filter (view = 'client')
+            first(quantiles_us order by signal nulls first) filter (view = 'client' and leg = 'out'),
+            first(quantiles_us order by signal nulls first) filter (view = 'client')
         ) as client_us,
-        any_value(quantiles_us) filter (view = 'server') as server_us
+        first(quantiles_us order by signal nulls first) filter (view = 'server') as server_us
     from facts where fact = 'latency'
     group by edge_no
 )
