@@ -15,7 +15,7 @@ from typing import Any
 from store.asking import ask_rows
 from store.graph_health import Traffic, health_of
 from store.node_ids import id_of, number_of
-from store.metric_facts import joined_facts
+from store.metric_facts import has_series, joined_facts
 from store.query_types import GraphQuery, Window
 from store.tally import Fact, Tally, quantiles_ms
 
@@ -82,7 +82,7 @@ def ask_facts(
         "success": success,
     }
     facts: list[Fact] = list(ask_rows(cursor, "graph_facts", values))
-    if ask_rows(cursor, "any_series", {})[0]["known"]:
+    if has_series(cursor):
         facts = joined_facts(facts, list(ask_rows(cursor, "metric_facts", values)), only)
     return facts
 
@@ -92,9 +92,12 @@ def ask_nodes(cursor: Any, grain: str, numbers: Iterable[int]) -> dict[int, Json
     wanted = sorted(numbers)
     if not wanted:
         return {}
-    return {
-        number_of(row["id"]): row for row in ask_rows(cursor, "nodes", {"grain": grain, "numbers": wanted})
-    }
+    rows = ask_rows(cursor, "nodes", {"grain": grain, "numbers": wanted})
+    found = {number_of(row["id"]): row for row in rows}
+    if missing := [number for number in wanted if number not in found]:
+        rows = ask_rows(cursor, "metric_nodes", {"grain": grain, "numbers": missing})
+        found |= {number_of(row["id"]): row for row in rows}
+    return found
 
 
 def build_graph(facts: Iterable[Fact], names: dict[int, Json]) -> Graph:

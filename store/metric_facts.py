@@ -6,7 +6,15 @@ same requests' edge the rows' are kept; a node asked for by id is either called 
 
 from __future__ import annotations
 
+from typing import Any
+
+from store.asking import ask_rows
 from store.tally import Fact
+
+
+def has_series(cursor: Any) -> bool:
+    """Did the mesh send any metric that may count? Asked first: nobody else pays for metrics."""
+    return bool(ask_rows(cursor, "any_series", {})[0]["known"])
 
 
 def joined_facts(rows: list[Fact], metrics: list[Fact], only: int | None) -> list[Fact]:

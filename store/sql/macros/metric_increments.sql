@@ -34,7 +34,7 @@ judged as (
 )
 select
     series_key, time - interval 1 microsecond as moment,
-    coalesce(before_time, greatest(start_time, time - interval 5 minutes), time) as since,
+    greatest(coalesce(greatest(before_time, start_time), time), time - interval 5 minutes) as since,
     case counts when 'whole' then total else total - before_total end as grown,
     case counts when 'whole' then sum else sum - before_sum end as grown_sum,
     bounds,

@@ -6,8 +6,6 @@ select md5_number_upper(parts) as node_no, left(md5(parts), 16) as id, make_node
     max(node.service), max(node.instance)
 ) as node
 from (
-    select node, node_parts(node) as parts from (
-        select node_at(node, grain) as node from (select node from ends() union all select node from metric_ends())
-    )
+    select node, node_parts(node) as parts from (select node_at(node, grain) as node from ends())
 )
 group by parts;
