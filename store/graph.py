@@ -14,8 +14,8 @@ from typing import Any
 
 from store.asking import ask_rows
 from store.graph_health import Traffic, health_of
-from store.node_ids import id_of, number_of
 from store.metric_facts import has_series, joined_facts
+from store.node_ids import id_of, number_of
 from store.query_types import GraphQuery, Window
 from store.tally import Fact, Tally, quantiles_ms
 

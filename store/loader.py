@@ -19,8 +19,8 @@ from store.database import Cursor, arrow_relations, to_arrow, transaction
 from store.digests import DeliveredBook
 from store.frames import Batch, ExportMark
 from store.hot import HotTable, Slice
-from store.physical import ROW_TABLES, STORED
 from store.metric_series import add_series_keys
+from store.physical import ROW_TABLES, STORED
 from store.registry import learn
 from store.statements import sql
 

@@ -63,7 +63,12 @@ def _point(case: Case, row: Row, resource: int) -> dict[str, Any]:
     parts = [part.split("=") for part in str(row["buckets"]).split()]
     counts = [int(count) for _, count in parts]
     bounds = [float(bound) for bound, _ in parts if bound != "inf"]
-    return point | {"bounds": bounds, "bucket_counts": counts, "count": sum(counts), "sum": float(row["sum"] or 0)}
+    return point | {
+        "bounds": bounds,
+        "bucket_counts": counts,
+        "count": sum(counts),
+        "sum": float(row["sum"] or 0),
+    }
 
 
 def _istio(case: Case, row: Row) -> list[tuple[str, str]]:
