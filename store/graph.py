@@ -14,7 +14,7 @@ from typing import Any
 
 from store.asking import ask_rows
 from store.graph_health import Traffic, health_of
-from store.metric_facts import has_series, joined_facts
+from store.metric_facts import has_series, is_estimate, joined_facts
 from store.node_ids import id_of, number_of
 from store.query_types import GraphQuery, Window
 from store.tally import Fact, Tally, quantiles_ms
@@ -113,7 +113,7 @@ def build_graph(facts: Iterable[Fact], names: dict[int, Json]) -> Graph:
         if fact["fact"] == "latency" and fact["edge_no"] in graph.edges:
             edge = graph.edges[fact["edge_no"]]
             edge.quantiles[fact["view"], fact["leg"]] = fact["quantiles_us"]
-            if fact["signal"] == "metric":
+            if is_estimate(fact):
                 edge.bucketed.add((fact["view"], fact["leg"]))
         elif fact["fact"] == "node" and fact["view"] == "client" and fact["target_no"] in graph.nodes:
             graph.nodes[fact["target_no"]].quantiles = fact["quantiles_us"]

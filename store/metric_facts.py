@@ -26,6 +26,11 @@ def joined_facts(rows: list[Fact], metrics: list[Fact], only: int | None) -> lis
     return rows + [fact for fact in metrics if fact["fact"] == "count" or _measured(fact) not in exact]
 
 
+def is_estimate(fact: Fact) -> bool:
+    """Are these percentiles estimated from histogram buckets?"""
+    return fact["fact"] != "count" and fact["signal"] == "metric"
+
+
 def _calls(facts: list[Fact], only: int) -> bool:
     """Are these the facts of what node ``only`` calls?"""
     ends = [(fact["source_no"], fact["target_no"]) for fact in facts if fact["fact"] == "count"]

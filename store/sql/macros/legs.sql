@@ -41,6 +41,7 @@ told as materialized (
     left join address_history() as callee
         on callee.address = peers.destination_ip and heard.moment >= callee.since and heard.moment < callee.until
 ),
+-- Metrics come between files and spans; their edges are `metric_facts`, here they only outdo spans.
 outdone as materialized (
     from metric_outdone(from_time, to_time)
 ),
@@ -54,12 +55,15 @@ counted as materialized (
 ),
 -- Invariant 5b: did the calling instance speak for itself, in this minute or the next to it?
 spoke as (
-    select proxy, minute + to_minutes(step) as minute, min(rank) as rank
-    from counted, (values (-1), (0), (1)) as nearby(step)
-    where reporter <> 'destination' and proxy is not null
+    select proxy, minute, min(rank) as rank
+    from (
+        select proxy, minute + to_minutes(step) as minute, rank
+        from counted, (values (-1), (0), (1)) as nearby(step)
+        where reporter <> 'destination' and proxy is not null
+        union all
+        select proxy, minute, 4 from outdone where leg = 'out' and callee is null
+    )
     group by all
-    union all
-    select proxy, minute, 4 from outdone where leg = 'out' and callee is null
 ),
 -- Which callers a callee reports by better than spans, by the callee itself and by its service.
 heard_better as (

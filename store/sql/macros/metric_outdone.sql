@@ -5,7 +5,7 @@ create or replace macro metric_outdone(from_time, to_time) as table
 with voice as materialized (
     from metric_voices(from_time::timestamp - interval 2 minutes, to_time::timestamp + interval 2 minutes)
 ),
-named as (
+named as materialized (
     select distinct proxy, namespace, coalesce(workload, app, pod_workload(pod)) as workload
     from proxy_history()
 ),
