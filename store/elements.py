@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from store.asking import ask_rows
+from store.metric_facts import has_series
 from store.query_types import GRAINS, Window
 
 
@@ -21,9 +22,10 @@ class Element:
 
 def find_element(cursor: Any, window: Window, number: int) -> Element | None:
     """The edge or node of this number; None if the window holds none."""
+    questions = ["element", "metric_element"] if has_series(cursor) else ["element"]
     for grain in GRAINS:
         values = {"from_time": window.from_time, "to_time": window.to_time, "grain": grain, "number": number}
-        told = ask_rows(cursor, "element", values)[0]
-        if told["is_known"]:
-            return Element(number, grain, told["is_called"])
+        told = [ask_rows(cursor, question, values)[0] for question in questions]
+        if any(one["is_known"] for one in told):
+            return Element(number, grain, any(one["is_called"] for one in told))
     return None

@@ -14,6 +14,7 @@ from typing import Any
 
 from store.asking import ask_rows
 from store.graph_health import Traffic, health_of
+from store.metric_facts import has_series, is_estimate, joined_facts
 from store.node_ids import id_of, number_of
 from store.query_types import GraphQuery, Window
 from store.tally import Fact, Tally, quantiles_ms
@@ -36,6 +37,8 @@ class Edge:
     services: dict[str, int] = field(default_factory=dict)
     tls: dict[str, int] = field(default_factory=dict)
     quantiles: dict[tuple[str, str], list[float]] = field(default_factory=dict)
+    # Of which views and legs the percentiles are estimated from histogram buckets.
+    bucketed: set[tuple[str, str]] = field(default_factory=set)
 
 
 @dataclass
@@ -69,7 +72,7 @@ def answer_graph(cursor: Any, query: GraphQuery) -> Json:
 def ask_facts(
     cursor: Any, window: Window, grain: str, step_us: int, success: str, only: int | None = None
 ) -> list[Fact]:
-    """Rows of `edge_facts` with `outcome`, as mappings."""
+    """Rows of `edge_facts` and, where there are any, `metric_facts`, with `outcome`, as mappings."""
     values = {
         "from_time": window.from_time,
         "to_time": window.to_time,
@@ -78,7 +81,10 @@ def ask_facts(
         "only_no": only,
         "success": success,
     }
-    return list(ask_rows(cursor, "graph_facts", values))
+    facts: list[Fact] = list(ask_rows(cursor, "graph_facts", values))
+    if has_series(cursor):
+        facts = joined_facts(facts, list(ask_rows(cursor, "metric_facts", values)), only)
+    return facts
 
 
 def ask_nodes(cursor: Any, grain: str, numbers: Iterable[int]) -> dict[int, Json]:
@@ -86,9 +92,12 @@ def ask_nodes(cursor: Any, grain: str, numbers: Iterable[int]) -> dict[int, Json
     wanted = sorted(numbers)
     if not wanted:
         return {}
-    return {
-        number_of(row["id"]): row for row in ask_rows(cursor, "nodes", {"grain": grain, "numbers": wanted})
-    }
+    rows = ask_rows(cursor, "nodes", {"grain": grain, "numbers": wanted})
+    found = {number_of(row["id"]): row for row in rows}
+    if missing := [number for number in wanted if number not in found]:
+        rows = ask_rows(cursor, "metric_nodes", {"grain": grain, "numbers": missing})
+        found |= {number_of(row["id"]): row for row in rows}
+    return found
 
 
 def build_graph(facts: Iterable[Fact], names: dict[int, Json]) -> Graph:
@@ -102,7 +111,10 @@ def build_graph(facts: Iterable[Fact], names: dict[int, Json]) -> Graph:
             latencies.append(fact)
     for fact in latencies:
         if fact["fact"] == "latency" and fact["edge_no"] in graph.edges:
-            graph.edges[fact["edge_no"]].quantiles[fact["view"], fact["leg"]] = fact["quantiles_us"]
+            edge = graph.edges[fact["edge_no"]]
+            edge.quantiles[fact["view"], fact["leg"]] = fact["quantiles_us"]
+            if is_estimate(fact):
+                edge.bucketed.add((fact["view"], fact["leg"]))
         elif fact["fact"] == "node" and fact["view"] == "client" and fact["target_no"] in graph.nodes:
             graph.nodes[fact["target_no"]].quantiles = fact["quantiles_us"]
     return graph
@@ -149,7 +161,7 @@ def graph_json(graph: Graph, query: GraphQuery) -> Json:
         "to": rfc3339(query.window.to_time),
         "type": query.type,
         "success": query.success,
-        "exact": True,
+        "exact": not any(edge.bucketed for edge in graph.edges.values()),
         "nodes": [_node_json(graph.nodes[number]) for number in order],
         "edges": [
             _edge_json(number, edge, shares.get(number), query.window.seconds) for number, edge in edges
@@ -213,7 +225,7 @@ def _edge_json(number: int, edge: Edge, share: float | None, seconds: float) -> 
         "protocol": edge.protocol,
         "counted_from": _counted_from(client.signals or server.signals),
         "reporter": _reporter(client.legs),
-        "latency_from": "rows",
+        "latency_from": "buckets" if ("client", client.best_leg) in edge.bucketed else "rows",
         "requests": client.requests,
         "rate": client.requests / seconds,
         "errors": client.errors,
@@ -245,7 +257,7 @@ def _edge_json(number: int, edge: Edge, share: float | None, seconds: float) -> 
 
 
 def _counted_from(signals: Iterable[str]) -> str:
-    kinds = {"access_log" if signal in _LOGS else "span" for signal in signals}
+    kinds = {"access_log" if signal in _LOGS else signal for signal in signals}
     return kinds.pop() if len(kinds) == 1 else "mixed"
 
 

@@ -19,6 +19,7 @@ from store.database import Cursor, arrow_relations, to_arrow, transaction
 from store.digests import DeliveredBook
 from store.frames import Batch, ExportMark
 from store.hot import HotTable, Slice
+from store.metric_series import add_series_keys
 from store.physical import ROW_TABLES, STORED
 from store.registry import learn
 from store.statements import sql
@@ -53,9 +54,10 @@ def load_batches(
     """
     tick, resources = _assemble(batches, book)
     with transaction(cursor):
-        if resources:
-            _add_resource_keys(cursor, tick, resources)
+        _add_resource_keys(cursor, tick, resources)
         counts = [_add_peer_keys(cursor, name, tick) for name in _KEYED if name in tick.tables]
+        if "metric_points" in tick.tables:
+            _add_series_keys(cursor, tick)
         widened = [_insert(cursor, slice_, name, table) for name, table in tick.tables.items()]
         created_activity = _insert_activity(cursor, slice_, counts)
         if tick.identities is not None:
@@ -129,17 +131,21 @@ def _with_resource_row(table: pa.Table, batch: Batch, before: int) -> pa.Table:
 
 
 def _add_resource_keys(cursor: Cursor, tick: Tick, resources: list[pa.Table]) -> None:
+    keys = _resource_keys(cursor, resources) if resources else pa.nulls(0, pa.uint64())
+    for name, table in tick.tables.items():
+        if "resource_row" in table.column_names:
+            taken = pc.take(keys, table["resource_row"])
+            tick.tables[name] = table.drop_columns(["resource_row"]).append_column("resource_key", taken)
+
+
+def _resource_keys(cursor: Cursor, resources: list[pa.Table]) -> pa.Array:
     joined = pa.concat_tables(resources)
     joined = joined.append_column("position", pa.array(np.arange(joined.num_rows)))
     with arrow_relations(cursor, incoming=joined):
         keyed = to_arrow(cursor.execute(sql("load/resource_keys")))
     with arrow_relations(cursor, incoming=keyed):
         cursor.execute(sql("load/new_resources", resources="hot.resources"))
-    keys = keyed["resource_key"].combine_chunks()
-    for name, table in tick.tables.items():
-        if "resource_row" in table.column_names:
-            taken = pc.take(keys, table["resource_row"])
-            tick.tables[name] = table.drop_columns(["resource_row"]).append_column("resource_key", taken)
+    return keyed["resource_key"].combine_chunks()
 
 
 def _insert(
@@ -148,10 +154,6 @@ def _insert(
     hot_table = slice_.tables.get(name) or HotTable(slice_.relation(name))
     if hot_table.rows == 0:
         cursor.execute(f"CREATE OR REPLACE TABLE {hot_table.relation} AS FROM hot.empty_{name} LIMIT 0")
-    if "resource_row" in table.column_names:  # a batch without resources: nothing to point at
-        table = table.drop_columns(["resource_row"]).append_column(
-            "resource_key", pa.nulls(table.num_rows, pa.uint64())
-        )
     columns = ", ".join(f'"{column}"' for column in STORED[name].names)
     with arrow_relations(cursor, incoming=table):
         cursor.execute(f"INSERT INTO {hot_table.relation} SELECT {columns} FROM incoming")
@@ -176,6 +178,13 @@ def _add_peer_keys(cursor: Cursor, name: str, tick: Tick) -> pa.Table:
             parts = sql("load/peer_parts", inputs=f"({samples})")
             cursor.execute(sql("load/new_peers", peers="hot.peers", parts=parts))
     return counts
+
+
+def _add_series_keys(cursor: Cursor, tick: Tick) -> None:
+    """Give metric points their ``series_key``, learn series met first, and who reported them."""
+    tick.tables["metric_points"], told = add_series_keys(cursor, tick.tables["metric_points"])
+    if told.num_rows:
+        tick.identities = told if tick.identities is None else pa.concat_tables([tick.identities, told])
 
 
 def _insert_activity(cursor: Cursor, slice_: Slice, counts: list[pa.Table]) -> HotTable | None:

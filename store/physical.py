@@ -19,7 +19,7 @@ _ADDED = {
     "observations": [("peer_key", pa.uint64())],
     "spans": [("resource_key", pa.uint64()), ("peer_key", pa.uint64())],
     "logs": [("resource_key", pa.uint64())],
-    "metric_points": [("resource_key", pa.uint64())],
+    "metric_points": [("resource_key", pa.uint64()), ("series_key", pa.uint64())],
     "rejects": [],
 }
 

@@ -28,7 +28,7 @@ from store.statements import digest_of_all, in_order, source
 log = logging.getLogger(__name__)
 
 _FROM_CATALOGUE = (
-    "peers", "activity", "edges_1m", "identity_facts", "stints", "resources_stored", "segments",
+    "peers", "series", "activity", "edges_1m", "identity_facts", "stints", "resources_stored", "segments",
     "sealed_journals", "delivered", "import_digests"
 )  # fmt: skip
 

@@ -12,7 +12,9 @@ from typing import Any
 
 from store.statements import identifier, in_order, source
 
-RELATIONS = ("observations_raw", "spans_raw", "peers", "activity", "instances")
+RELATIONS = (
+    "observations_raw", "spans_raw", "metric_points_raw", "peers", "series", "activity", "instances"
+)  # fmt: skip
 """What the macros read."""
 
 

@@ -16,8 +16,10 @@ from store.relations import rows_sql, shown_sql
 from store.settings import StoreSettings
 from store.statements import literal
 
-_MARGIN = timedelta(minutes=2)
-"""Counts per minute are looked up a minute around the window (does a caller report at all?)."""
+_MARGIN = timedelta(minutes=10)
+"""Counts per minute are looked up around the window: does a caller report at all, did it some minutes ago?"""
+_POINTS_MARGIN = timedelta(minutes=8)
+"""A counter's increment needs the point before it: `metric_increments` and `metric_counted` look that far."""
 
 
 def open_views(
@@ -32,21 +34,24 @@ def open_views(
     start, end = naive_utc(from_time), naive_utc(to_time)
     views = []
     for table in ROW_TABLES:
+        around = _POINTS_MARGIN if table == "metric_points" else timedelta(0)
+        since, until = _shifted(start, -around), _shifted(end, around)
         hot = [
             one.tables[table].relation
             for one in slices
-            if table in one.tables and one.tables[table].overlaps(start, end)
+            if table in one.tables and one.tables[table].overlaps(since, until)
         ]
         files = [
             str(settings.data_dir / one.path)
             for one in segments
-            if one.table == table and overlaps(one.earliest, one.latest, start, end)
+            if one.table == table and overlaps(one.earliest, one.latest, since, until)
         ]
         stored = rows_sql(table, hot, files, f"hot.empty_{table}")
         views.append((f"{table}_raw", shown_sql(table, stored)))
     views += [
         ("resources", shown_sql("resources", "FROM hot.resources")),
         ("peers", "FROM hot.peers"),
+        ("series", "FROM hot.series"),
         ("instances", "FROM hot.instances"),
         ("activity", _activity_sql(slices, start, end)),
         ("edges_1m", f"FROM catalogue.edges_1m{_minutes(start, end)}"),
@@ -63,17 +68,17 @@ def _activity_sql(slices: list[Slice], start: datetime | None, end: datetime | N
 def _minutes(start: datetime | None, end: datetime | None) -> str:
     conditions = []
     if start is not None:
-        conditions.append(f"minute >= TIMESTAMP {literal(_shifted(start, -_MARGIN))}")
+        conditions.append(f"minute >= TIMESTAMP {literal(str(_shifted(start, -_MARGIN)))}")
     if end is not None:
-        conditions.append(f"minute < TIMESTAMP {literal(_shifted(end, _MARGIN))}")
+        conditions.append(f"minute < TIMESTAMP {literal(str(_shifted(end, _MARGIN)))}")
     return f" WHERE {' AND '.join(conditions)}" if conditions else ""
 
 
-def _shifted(moment: datetime, by: timedelta) -> str:
+def _shifted(moment: datetime | None, by: timedelta) -> datetime | None:
     try:
-        return (moment + by).isoformat(sep=" ")
+        return None if moment is None else moment + by
     except OverflowError:
-        return moment.isoformat(sep=" ")
+        return moment
 
 
 def naive_utc(moment: datetime | None) -> datetime | None:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from store import metric_series
 from store.catalogue import Segment, attach_catalogue, read_segments, record_segments, utc_now
 from store.database import CORRUPT, Cursor, Database, Error, one, transaction
 from store.relations import parquet_sql
@@ -126,10 +127,12 @@ def _describe(cursor: Cursor, settings: StoreSettings, path: Path, journal: str)
 
 def _count_again(cursor: Cursor, settings: StoreSettings, segment: Segment) -> None:
     """Peers, activity and rollup of an adopted segment, from its rows (their peer_key stands in them)."""
+    stored = parquet_sql([str(settings.data_dir / segment.path)])
+    if segment.table == "metric_points":
+        metric_series.count_again(cursor, stored)
     keyed = {"observations": "load/observation_peers", "spans": "load/span_peers"}.get(segment.table)
     if keyed is None:
         return
-    stored = parquet_sql([str(settings.data_dir / segment.path)])
     rows = f"(SELECT * EXCLUDE (peer_key) FROM {stored})"
     samples = sql("load/peer_samples", keyed=sql(keyed, rows=rows))
     parts = sql("load/peer_parts", inputs=f"({samples})")

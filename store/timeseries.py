@@ -1,7 +1,8 @@
 """Rate, success and latency of one edge or node over time (`GET /api/timeseries`).
 
 What must stay true: every step of the window is there, in order, also the empty ones (requests 0, the
-rest null); a step's percentiles are exact over its rows, never averages of others.
+rest null); a step's percentiles are over its own rows (where only metrics count: its own buckets), never
+averages of others; `exact` says which.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Any
 
 from store.elements import find_element
 from store.graph import ask_facts, rfc3339
+from store.metric_facts import is_estimate
 from store.node_ids import number_of
 from store.query_types import TimeseriesQuery
 from store.tally import Fact, Tally, quantiles_ms
@@ -30,7 +32,7 @@ def answer_timeseries(cursor: Any, query: TimeseriesQuery) -> Json:
         "from": rfc3339(query.window.from_time),
         "to": rfc3339(query.window.to_time),
         "step_s": query.step_s,
-        "exact": True,
+        "exact": not any(is_estimate(fact) for fact in facts),
         "client": _series(query, facts, "client"),
         "server": _series(query, facts, "server"),
     }

@@ -168,7 +168,8 @@ def register(app: Dash, queries: Any) -> None:
             words = f"{error.message} {error.hint or ''}".strip()
             return [*charted(nothing, 1.0, ""), requests_table([]), words, False]
         points = series.get("server" if side == "server" else "client") or []
-        table = requests_table(rows.get("requests") or [], peers=found[0] == "node")
+        counters = panel_view.is_counted_by_metrics(held["graph"], *found)
+        table = requests_table(rows.get("requests") or [], peers=found[0] == "node", counters=counters)
         return [*charted(points, series.get("step_s") or 1.0, f"{held['selection']}{side}"), table, "", True]
 
 

@@ -77,6 +77,14 @@ def _counted(edge: Json) -> str:
     return words.get(str(edge.get("counted_from")), "")
 
 
+def is_counted_by_metrics(graph: Json, kind: str, item: Json) -> bool:
+    """Whether every number of the edge, or of the node's edges, comes from metrics: then no rows exist."""
+    ends = ("source", "target")
+    edges = (graph.get("edges") or {}).values()
+    near = [item] if kind == "edge" else [edge for edge in edges if item["id"] in [edge[end] for end in ends]]
+    return bool(near) and all(edge.get("counted_from") == "metric" for edge in near)
+
+
 def facts(kind: str, item: Json, seconds: float) -> list[Any]:
     """The key numbers, as tiles."""
     return _edge_facts(item) if kind == "edge" else _node_facts(item, seconds)

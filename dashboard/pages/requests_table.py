@@ -26,8 +26,13 @@ _SPAN = re.compile(r"[0-9a-f]{16}")
 LONGEST = 300
 
 
-def requests_table(rows: Sequence[dict[str, Any]], *, peers: bool = False) -> Any:
-    """Rows as /api/requests gives them, newest first; ``peers`` adds who called whom (for a node)."""
+def requests_table(rows: Sequence[dict[str, Any]], *, peers: bool = False, counters: bool = False) -> Any:
+    """Rows as /api/requests gives them, newest first; ``peers`` adds who called whom (for a node).
+
+    ``counters``: all that is shown was counted by metrics, so that there can be no row.
+    """
+    if not rows and counters:
+        return html.P("Counted by metrics: no single requests are kept.", className="muted")
     if not rows:
         return html.P("No request like this in the window.", className="muted")
     heads = ["", "Time", "Request", "Code", "Took", "Trace"]

@@ -9,7 +9,7 @@ import pytest
 from dash import dcc, html
 
 from dashboard import flags, wording
-from dashboard.pages import gap, panel, traces
+from dashboard.pages import gap, panel, panel_view, traces
 from dashboard.pages.requests_table import requests_table, trace_path
 from fixtures.traces import TRACE_ID
 from tests.dashboard import answers, bookinfo
@@ -214,6 +214,19 @@ def test_requests_name_flags_and_link_their_traces() -> None:
     assert any("connection failed" in title for title in titles)
     assert "3 attempts" in text_of(table)
     assert "TCP" in text_of(table)
+
+
+def test_what_metrics_counted_has_no_rows_and_says_so() -> None:
+    """An edge of counters, and a node all of whose edges are, has no single requests to wait for."""
+    edge = held("edge", None, counted_from="metric")
+    item = edge["graph"]["edges"][edge["selection"]["id"]]
+    assert panel_view.is_counted_by_metrics(edge["graph"], "edge", item)
+    assert "no single requests are kept" in text_of(requests_table([], counters=True))
+    node = edge["graph"]["nodes"][item["target"]]
+    assert not panel_view.is_counted_by_metrics(edge["graph"], "node", node)  # its other edges have rows
+    assert "no single requests" not in text_of(requests_table([], counters=False))
+    only = edge["graph"] | {"edges": {item["id"]: item}}
+    assert panel_view.is_counted_by_metrics(only, "node", node)
 
 
 @pytest.mark.parametrize(

@@ -27,3 +27,33 @@ create or replace macro was_answered(protocol, status_code, details, flags, upst
 -- Does a cluster's name hold the service's host? ('outbound|PORT|SUBSET|HOST', 'inbound-vip|PORT|http|HOST')
 create or replace macro names_host(upstream_cluster) as
     coalesce(starts_with(upstream_cluster, 'outbound|') or starts_with(upstream_cluster, 'inbound-vip|'), false);
+
+-- What a point of a metric adds to an edge; null for every metric that makes none. Sub-statistics of an
+-- Envoy cluster (`cluster.NAME.external.upstream_rq`, `retry.`, `canary.`, `zone.`) repeat their parent.
+create or replace macro metric_family(name, type) as
+    case
+        when type = 'sum' and regexp_matches(name, '^(istiocustom\.)?istio_(requests|tcp_connections_opened)(_total)?$')
+            then 'requests'
+        when type = 'sum' and regexp_matches(name, '^(istiocustom\.)?istio_tcp_received_bytes(_total)?$')
+            then 'request_bytes'
+        when type = 'sum' and regexp_matches(name, '^(istiocustom\.)?istio_tcp_sent_bytes(_total)?$')
+            then 'response_bytes'
+        when type = 'histogram' and regexp_matches(name, '^(istiocustom\.)?istio_request_duration_milliseconds$')
+            then 'duration'
+        when type = 'histogram' and regexp_matches(name, '^(istiocustom\.)?istio_(request|response)_bytes$')
+            then regexp_extract(name, '(request|response)_bytes')
+        when not regexp_matches(name, '^(cluster\.|envoy_cluster_).*upstream_rq(_time)?$') then null
+        when regexp_matches(name, '[._](external|internal|retry|canary|zone[._].*)[._]upstream_rq(_time)?$') then null
+        when type = 'sum' and ends_with(name, 'upstream_rq') then 'requests'
+        when type = 'histogram' and ends_with(name, 'upstream_rq_time') then 'duration'
+    end;
+
+-- The value of a label; null where it is missing, and where Istio says that it does not know.
+create or replace macro label(entries, wanted) as
+    list_filter(entries, lambda entry: entry.key = wanted)[1].value;
+create or replace macro known_label(entries, wanted) as
+    case
+        when label(entries, wanted) not in ('', '-', 'unknown') then left(label(entries, wanted), 253)
+    end;
+-- 'latest' is Istio's word for "no version".
+create or replace macro known_version(version) as case when version <> 'latest' then version end;

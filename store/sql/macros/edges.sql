@@ -7,6 +7,11 @@ with facts as materialized (
         from_time, to_time, 'version',
         greatest(epoch_us(to_time::timestamp) - epoch_us(from_time::timestamp), 1), null::ubigint
     )
+    union all by name
+    from metric_facts(
+        from_time, to_time, 'version',
+        greatest(epoch_us(to_time::timestamp) - epoch_us(from_time::timestamp), 1), null::ubigint
+    )
 ),
 judged as (
     select *, outcome(protocol, status_code, grpc_status, response_flags, details, '5xx') as outcome
@@ -32,12 +37,17 @@ timed as (
         edge_no,
         -- The caller's own rows, where there are any.
         coalesce(
-            any_value(quantiles_us) filter (view = 'client' and leg = 'out'),
-            any_value(quantiles_us) filter (view = 'client')
+            first(quantiles_us order by signal nulls first) filter (view = 'client' and leg = 'out'),
+            first(quantiles_us order by signal nulls first) filter (view = 'client')
         ) as client_us,
-        any_value(quantiles_us) filter (view = 'server') as server_us
+        first(quantiles_us order by signal nulls first) filter (view = 'server') as server_us
     from facts where fact = 'latency'
     group by edge_no
+),
+node as materialized (
+    from nodes_at('version')
+    union all
+    from metric_nodes_at('version') where node_no not in (select node_no from nodes_at('version'))
 )
 select
     left(md5(concat_ws('|', caller.id, callee.id, protocol)), 16) as id, caller.id as source, callee.id as target, protocol,
@@ -55,7 +65,7 @@ select
     server_us[1] / 1000 as server_p50_ms, server_us[3] / 1000 as server_p95_ms, server_us[4] / 1000 as server_p99_ms
 from summed
 left join timed using (edge_no)
-join nodes_at('version') as caller on caller.node_no = source_no
-join nodes_at('version') as callee on callee.node_no = target_no
+join node as caller on caller.node_no = source_no
+join node as callee on callee.node_no = target_no
 order by source_namespace, source_workload, source_version, destination_namespace, destination_service,
     destination_workload, destination_version, protocol;

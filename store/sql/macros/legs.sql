@@ -41,6 +41,10 @@ told as materialized (
     left join address_history() as callee
         on callee.address = peers.destination_ip and heard.moment >= callee.since and heard.moment < callee.until
 ),
+-- Metrics come between files and spans; their edges are `metric_facts`, here they only outdo spans.
+outdone as materialized (
+    from metric_outdone(from_time, to_time)
+),
 -- Invariant 5a: of each proxy and minute only the most complete signal counts.
 best as (
     select proxy, minute, min(rank) as rank from told where proxy is not null group by all
@@ -51,9 +55,14 @@ counted as materialized (
 ),
 -- Invariant 5b: did the calling instance speak for itself, in this minute or the next to it?
 spoke as (
-    select proxy, minute + to_minutes(step) as minute, min(rank) as rank
-    from counted, (values (-1), (0), (1)) as nearby(step)
-    where reporter <> 'destination' and proxy is not null
+    select proxy, minute, min(rank) as rank
+    from (
+        select proxy, minute + to_minutes(step) as minute, rank
+        from counted, (values (-1), (0), (1)) as nearby(step)
+        where reporter <> 'destination' and proxy is not null
+        union all
+        select proxy, minute, 4 from outdone where leg = 'out' and callee is null
+    )
     group by all
 ),
 -- Which callers a callee reports by better than spans, by the callee itself and by its service.
@@ -73,6 +82,11 @@ spans_out as (
         and by_service.callee = spans.service_host
     where spans.reporter <> 'destination' and spans.rank = 5
       and by_callee.proxy is null and by_service.proxy is null
+      and not exists (
+          from outdone
+          where outdone.proxy = spans.proxy and outdone.minute = spans.minute and leg = 'out'
+            and coalesce(outdone.callee = spans.service_host, outdone.callee is null)
+      )
 ),
 outbound as (
     select * from counted where reporter <> 'destination' and rank < 5
@@ -84,7 +98,10 @@ inbound as (
     from counted
     left join spoke
         on spoke.proxy = counted.caller and spoke.minute = counted.minute and spoke.rank <= counted.rank
-    where reporter <> 'source'
+    where reporter <> 'source' and (counted.rank < 5 or not exists (
+        from outdone
+        where outdone.proxy = counted.proxy and outdone.minute = counted.minute and leg = 'in'
+    ))
 )
 select
     peer_key, minute, 'out' as leg, 'client' as view, signal, protocol, here_end as source,

@@ -1,3 +1,3 @@
--- How complete a signal is; a proxy's best one counts, the others only enrich. 4 is kept for metrics.
+-- How complete a signal is; a proxy's best one counts, the others only enrich. 4 is metrics'.
 create or replace macro signal_rank(signal) as
     case signal when 'als' then 1 when 'otlp_log' then 2 when 'file' then 3 else 5 end;

@@ -43,3 +43,13 @@ create table if not exists {{known}}.edges_1m (
     latency map(integer, ubigint), request_bytes hugeint, response_bytes hugeint,
     attempts bigint, attempts_rows bigint, mutual_rows bigint, tls_rows bigint
 );
+
+-- The dictionary behind `series_key`: what each counted series of a metric says about who called whom.
+create table if not exists {{known}}.series (
+    series_key ubigint not null, family varchar, standard varchar, emitter varchar, reporter varchar, protocol varchar,
+    source_cluster varchar, source_namespace varchar, source_workload varchar, source_app varchar,
+    source_version varchar, source_principal varchar, destination_cluster varchar, destination_namespace varchar,
+    destination_workload varchar, destination_app varchar, destination_version varchar,
+    destination_principal varchar, service_host varchar, subset varchar, status_code integer, grpc_status integer,
+    response_flags varchar, tls varchar, source_end ubigint, target_end ubigint
+);

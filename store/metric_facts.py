@@ -1,0 +1,41 @@
+"""Facts from rows and facts from metrics as one list (rows of `edge_facts` and `metric_facts`).
+
+What must stay true: percentiles of rows are exact and those of buckets are not, so where both tell of the
+same requests' edge the rows' are kept; a node asked for by id is either called or calling in all of it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from store.asking import ask_rows
+from store.tally import Fact
+
+
+def has_series(cursor: Any) -> bool:
+    """Did the mesh send any metric that may count? Asked first: nobody else pays for metrics."""
+    return bool(ask_rows(cursor, "any_series", {})[0]["known"])
+
+
+def joined_facts(rows: list[Fact], metrics: list[Fact], only: int | None) -> list[Fact]:
+    """Both lists as one. ``only``: the edge or node that was asked for."""
+    if only is not None and _calls(rows, only) != _calls(metrics, only):
+        # One list found nobody who calls the node, and gave what the node calls instead.
+        rows, metrics = ([], metrics) if _calls(rows, only) else (rows, [])
+    exact = {_measured(fact) for fact in rows if fact["fact"] != "count"}
+    return rows + [fact for fact in metrics if fact["fact"] == "count" or _measured(fact) not in exact]
+
+
+def is_estimate(fact: Fact) -> bool:
+    """Are these percentiles estimated from histogram buckets?"""
+    return fact["fact"] != "count" and fact["signal"] == "metric"
+
+
+def _calls(facts: list[Fact], only: int) -> bool:
+    """Are these the facts of what node ``only`` calls?"""
+    ends = [(fact["source_no"], fact["target_no"]) for fact in facts if fact["fact"] == "count"]
+    return bool(ends) and all(source == only != target for source, target in ends)
+
+
+def _measured(fact: Fact) -> tuple[object, ...]:
+    return fact["fact"], fact["bucket"], fact["edge_no"], fact["target_no"], fact["view"], fact["leg"]

@@ -1,0 +1,23 @@
+-- In which minutes a proxy reported by access logs (ALS, OTLP, files), calling ('out') or called ('in').
+create or replace macro row_voices(from_time, to_time) as table
+select distinct
+    coalesce(here.proxy, name) as proxy, coalesce(here.namespace, emitter_namespace(name)) as namespace,
+    coalesce(here.workload, here.app, pod_workload(coalesce(here.pod, emitter_pod(name)))) as workload,
+    case when side = 'in' then coalesce(here.service, service_host) end as service, side, minute
+from (
+    select
+        minute, service_host, proxy_name(reporter, emitter, source_ip, destination_ip) as name,
+        unnest(case reporter when 'source' then ['out'] when 'destination' then ['in'] else ['out', 'in'] end) as side
+    from (
+        select peer_key, minute from activity
+        where minute >= from_time::timestamp and minute < to_time::timestamp
+        group by all
+        having sum("rows") > 0
+    )
+    join peers using (peer_key)
+    where signal_rank(signal) < 4
+)
+left join proxy_history() as here
+    on here.emitter = name and minute + interval '59.999999 seconds' >= here.since
+    and minute + interval '59.999999 seconds' < here.until
+where name is not null;
