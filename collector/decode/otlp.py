@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from collector.decode import identity, ids, limits
+from collector.decode import applications, identity, ids, limits
 from collector.decode.attributes import AttributeTable
 from collector.decode.envelope import (
     BrokenExports,
@@ -26,7 +26,7 @@ from collector.decode.envelope import (
 from collector.decode.rejected import RejectLog
 from collector.decode.text import offsets_of, take, text_column
 from collector.decode.types import Decoded, Export
-from store.schema import RESOURCES, TABLES
+from store.schema import IDENTITIES, RESOURCES, TABLES
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,8 @@ class Opened:
     export_of: np.ndarray  # of each record
     resources: pa.Table
     identities: pa.Table
+    applications: pa.Table  # identities of each group, for those of its spans that are an application's
+    emitters: pa.StringArray  # of each group
     service_name: pa.StringArray  # of each group
     scope_name: pa.StringArray  # of each scope
     scope_version: pa.StringArray
@@ -97,7 +99,7 @@ def open_exports(
     records = children(scope_rows.column("records"))
     schema_url = text_column(group_rows.column("schema_url"), limits.NAME_BYTES)
     received = np.array([export.received_us for export in exports], np.int64)
-    resources, names, found = _resources(group_rows.column("resource"), group_export, schema_url, received)
+    resources, names, found, told, emitters = _resources(group_rows.column("resource"), group_export, schema_url, received)
     scope = scope_rows.column("scope")
     return Opened(
         signal,
@@ -107,6 +109,8 @@ def open_exports(
         scope_export[records.parent],
         resources,
         found,
+        told,
+        emitters,
         names,
         text_column(scope.field("name"), limits.NAME_BYTES),
         text_column(scope.field("version"), limits.NAME_BYTES),
@@ -115,13 +119,14 @@ def open_exports(
 
 def _resources(
     raw: pa.BinaryArray, export_of: np.ndarray, schema_url: pa.StringArray, received: np.ndarray
-) -> tuple[pa.Table, pa.StringArray, pa.Table]:
+) -> tuple[pa.Table, pa.StringArray, pa.Table, pa.Table, pa.StringArray]:
     sizes = np.diff(offsets_of(raw))
     if sizes.size and sizes.max() > limits.RECORD_BYTES:
         over = np.unique(export_of[sizes > limits.RECORD_BYTES]).tolist()
         reason = f"a resource of more than {limits.RECORD_BYTES} bytes"
         raise BrokenExports(dict.fromkeys(over, reason), wire=False)
     tables, names, found = [RESOURCES.empty_table()], [pa.array([], pa.string())], []
+    told, emitters = [IDENTITIES.empty_table()], [pa.array([], pa.string())]
     for start, end in chunks(raw):
         numbers = export_of[start:end]
         rows = parse("Resource", raw.slice(start, end - start), numbers)
@@ -136,8 +141,12 @@ def _resources(
         ]
         tables.append(pa.Table.from_arrays(columns, schema=RESOURCES))
         names.append(table.peek(identity.SERVICE_NAME))
-        found.append(identity.resource_identities(table, numbers, pa.array(received[numbers])))
-    return pa.concat_tables(tables), pa.concat_arrays(names), _distinct(found)
+        times = pa.array(received[numbers])
+        found.append(identity.resource_identities(table, numbers, times))
+        emitters.append(applications.application_emitters(table))
+        told.append(applications.application_identities(table, emitters[-1], export=pa.array(numbers), time=times))
+    learned = pa.concat_tables(told)
+    return pa.concat_tables(tables), pa.concat_arrays(names), _distinct(found), learned, pa.concat_arrays(emitters)
 
 
 def _distinct(found: list[pa.Table]) -> pa.Table:
