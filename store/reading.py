@@ -18,6 +18,8 @@ from store.statements import literal
 
 _MARGIN = timedelta(minutes=2)
 """Counts per minute are looked up a minute around the window (does a caller report at all?)."""
+_HALVES = timedelta(minutes=4)
+"""The other half of an application's span is looked for five minutes around; a reader has one already."""
 
 
 def open_views(
@@ -32,15 +34,16 @@ def open_views(
     start, end = naive_utc(from_time), naive_utc(to_time)
     views = []
     for table in ROW_TABLES:
+        around = (start, end) if table != "spans" else (_moved(start, -_HALVES), _moved(end, _HALVES))
         hot = [
             one.tables[table].relation
             for one in slices
-            if table in one.tables and one.tables[table].overlaps(start, end)
+            if table in one.tables and one.tables[table].overlaps(*around)
         ]
         files = [
             str(settings.data_dir / one.path)
             for one in segments
-            if one.table == table and overlaps(one.earliest, one.latest, start, end)
+            if one.table == table and overlaps(one.earliest, one.latest, *around)
         ]
         stored = rows_sql(table, hot, files, f"hot.empty_{table}")
         views.append((f"{table}_raw", shown_sql(table, stored)))
@@ -52,6 +55,13 @@ def open_views(
         ("edges_1m", f"FROM catalogue.edges_1m{_minutes(start, end)}"),
     ]
     cursor.execute(";\n".join(f"CREATE TEMP VIEW {name} AS {text}" for name, text in views))
+
+
+def _moved(moment: datetime | None, by: timedelta) -> datetime | None:
+    try:
+        return None if moment is None else moment + by
+    except OverflowError:
+        return moment
 
 
 def _activity_sql(slices: list[Slice], start: datetime | None, end: datetime | None) -> str:
@@ -70,10 +80,7 @@ def _minutes(start: datetime | None, end: datetime | None) -> str:
 
 
 def _shifted(moment: datetime, by: timedelta) -> str:
-    try:
-        return (moment + by).isoformat(sep=" ")
-    except OverflowError:
-        return moment.isoformat(sep=" ")
+    return str(_moved(moment, by))
 
 
 def naive_utc(moment: datetime | None) -> datetime | None:

@@ -48,6 +48,11 @@ known_lane as materialized (
     from lane semi join uneven using (lane_key)
     where not linked and not unlinked
 ),
+called as materialized (
+    select
+        peer_key, time, status_code, grpc_status, response_code_details, duration_us, request_bytes, response_bytes
+    from span_calls(from_time, to_time)
+),
 observed_row as not materialized (
     -- `in` as a value, not as a condition: as one the planner, who cannot know how few keys are uneven,
     -- would rather build its hash table from every row of the window.
@@ -67,7 +72,7 @@ observed_row as not materialized (
     select
         peer_key, true, time, status_code, grpc_status, null, null, response_code_details, duration_us, null,
         request_bytes, response_bytes
-    from span_calls(from_time, to_time)
+    from called
 ),
 seen as not materialized (
     select

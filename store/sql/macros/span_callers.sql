@@ -34,38 +34,40 @@ with mine as materialized (
         and heard.minute + interval '59.999999 seconds' < callee.until
     where peers.signal = 'app_span'
 ),
+-- What the mesh reports: by which proxy (as the instance it is), of whom.
+mesh as (
+    select
+        told.*, coalesce(here.proxy, told.name) as proxy, coalesce(here.service, told.service_host) as service,
+        here.app, here.namespace, here.since, here.until
+    from (
+        select
+            peer_key, reporter, service_host, destination_ip,
+            proxy_name(reporter, emitter, source_ip, destination_ip) as name
+        from peers
+        where signal <> 'app_span'
+    ) as told
+    left join proxy_history() as here on here.emitter = told.name
+    where told.name is not null
+),
 better as materialized (
     select distinct
-        coalesce(here.proxy, told.proxy) as proxy, told.minute + to_minutes(step) as minute,
+        proxy, heard.minute + to_minutes(step) as minute, service, app, coalesce(namespace, '') as namespace,
         -- A gateway's row is a request into it and one out of it.
-        unnest(case told.reporter when 'source' then [false] when 'destination' then [true] else [true, false] end)
-            as is_inbound,
-        coalesce(here.service, told.service_host) as service,
-        here.app, here.namespace
+        unnest(case reporter when 'source' then [false] when 'destination' then [true] else [true, false] end)
+            as is_inbound
     from (
-        select distinct
-            minute, reporter, service_host, proxy_name(reporter, emitter, source_ip, destination_ip) as proxy
-        from activity join peers using (peer_key)
-        where signal <> 'app_span'
-          and minute in (select minute + to_minutes(step) from mine, (values (-1), (0), (1)) as nearby(step))
-    ) as told
-    left join proxy_history() as here
-        on here.emitter = told.proxy
-        and told.minute + interval '59.999999 seconds' >= here.since
-        and told.minute + interval '59.999999 seconds' < here.until,
-        (values (-1), (0), (1)) as nearby(step)
-    where told.proxy is not null
+        select distinct peer_key, minute from activity
+        where minute in (select minute + to_minutes(step) from mine, (values (-1), (0), (1)) as nearby(step))
+    ) as heard
+    join mesh using (peer_key), (values (-1), (0), (1)) as nearby(step)
+    where since is null
+        or (heard.minute + interval '59.999999 seconds' >= since and heard.minute + interval '59.999999 seconds' < until)
 ),
 -- Whom these proxies have ever named.
 named as (
-    select distinct coalesce(here.proxy, told.proxy) as proxy, unnest([service_host, destination_ip]) as host
-    from (
-        select service_host, destination_ip, proxy_name(reporter, emitter, source_ip, destination_ip) as proxy
-        from peers
-        where signal <> 'app_span' and reporter <> 'destination'
-    ) as told
-    left join proxy_history() as here on here.emitter = told.proxy
-    where coalesce(here.proxy, told.proxy) in (select proxy from mine)
+    select distinct proxy, unnest([service_host, destination_ip]) as host
+    from mesh
+    where reporter <> 'destination' and proxy in (select proxy from mine)
 ),
 judged as (
     select
@@ -78,7 +80,7 @@ judged as (
     from mine
     left join (select distinct proxy, minute from better) as spoke using (proxy, minute)
     left join (
-        select distinct app, unnest([coalesce(namespace, ''), '']) as namespace, minute from better
+        select distinct app, unnest([namespace, '']) as namespace, minute from better
     ) as namesake
         on namesake.app = mine.lone_app and namesake.namespace = mine.namespace and namesake.minute = mine.minute
     left join (select distinct proxy, minute from better where is_inbound) as called

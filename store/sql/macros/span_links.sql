@@ -86,8 +86,7 @@ joined as materialized (
         case
             when caller.reporter = 'source' then caller.here_end
             when caller.target_kind = 'queue' then hash('target', caller.target_kind, caller.target_label)
-            when pair.other is not null then coalesce(other.who, hash('emitter', pair.other))
-            else coalesce(direct.who, hash('unknown'))
+            else coalesce(other.who, case when pair.other is not null then hash('emitter', pair.other) end, hash('unknown'))
         end as source,
         case
             when caller.reporter = 'destination' then caller.here_end
@@ -106,13 +105,12 @@ joined as materialized (
             when caller.target_kind is null
                 then coalesce(other.service, caller.service_host, other.app, caller.peer_service)
         end as share_service,
-        coalesce(other.proxy, pair.other, direct.proxy) as other_proxy
+        coalesce(other.proxy, pair.other) as other_proxy
     from pair
     join caller on caller.peer_key = pair.peer_key and caller.minute = pair.minute
     left join proxy_history() as other
-        on other.emitter = pair.other and caller.moment >= other.since and caller.moment < other.until
-    left join address_history() as direct
-        on direct.address = caller.source_ip and caller.moment >= direct.since and caller.moment < direct.until
+        on other.emitter = coalesce(pair.other, '@' || caller.source_ip)
+        and caller.moment >= other.since and caller.moment < other.until
 )
 select
     call.trace_id, call.span_id, call.peer_key, joined.minute, joined.protocol, joined.reporter, joined.source,
