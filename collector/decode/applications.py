@@ -31,14 +31,18 @@ _NULL = pa.scalar(None, pa.string())
 _CALLS = pa.array(["client", "producer", "consumer"])
 
 
-def target_columns(table: AttributeTable, kinds: pa.StringArray, is_proxy: pa.BooleanArray) -> dict[str, pa.Array]:
+def target_columns(
+    table: AttributeTable, kinds: pa.StringArray, is_proxy: pa.BooleanArray
+) -> dict[str, pa.Array]:
     """The `target_…` columns of spans; null but for applications' clients, producers and consumers.
 
     The attributes stay in the map too: these columns are our reading of them.
     """
     calls = pc.and_(pc.is_in(kinds, _CALLS), pc.invert(is_proxy))
     if not pc.any(calls).as_py():
-        return dict.fromkeys(("target_kind", "target_address", *TARGET_TEXT), pa.nulls(table.rows, pa.string()))
+        return dict.fromkeys(
+            ("target_kind", "target_address", *TARGET_TEXT), pa.nulls(table.rows, pa.string())
+        )
     columns = {"target_kind": target_kinds(table), "target_address": target_addresses(table)}
     columns |= {name: not_empty(table.peek(*keys)) for name, keys in TARGET_TEXT.items()}
     return {name: pc.if_else(calls, column, _NULL) for name, column in columns.items()}
@@ -79,7 +83,9 @@ def target_addresses(table: AttributeTable) -> pa.StringArray:
     is_v6 = pc.fill_null(pc.match_substring_regex(hosts, r"^[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:"), False)
     hosts = pc.if_else(is_v6, pc.binary_join_element_wise("[", hosts, "]", ""), hosts)
     ports = table.peek(*TARGET_PORT)
-    without = pc.fill_null(pc.match_substring_regex(hosts, r"^[^\]]*:[0-9]+$"), False)  # http.host has its own
+    without = pc.fill_null(
+        pc.match_substring_regex(hosts, r"^[^\]]*:[0-9]+$"), False
+    )  # http.host has its own
     ports = pc.if_else(without, _NULL, ports)
     return pc.coalesce(pc.binary_join_element_wise(hosts, ports, ":"), hosts)
 

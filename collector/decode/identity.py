@@ -94,7 +94,9 @@ RESOURCE_IDENTITY: dict[str, tuple[str, ...]] = {
 }
 SDK_NAME = "telemetry.sdk.name"  # 'envoy': its service.name is 'APP.NAMESPACE', no application's name
 INSTANCE_ID = "service.instance.id"
-RESOURCE_KEYS = KnownKeys([SDK_NAME, INSTANCE_ID, *(key for keys in RESOURCE_IDENTITY.values() for key in keys)])
+RESOURCE_KEYS = KnownKeys(
+    [SDK_NAME, INSTANCE_ID, *(key for keys in RESOURCE_IDENTITY.values() for key in keys)]
+)
 
 # What an access log's labels (attributes of its record, else of its resource) may say of its writer.
 LOG_LABELS: dict[str, tuple[str, ...]] = {

@@ -99,7 +99,9 @@ def open_exports(
     records = children(scope_rows.column("records"))
     schema_url = text_column(group_rows.column("schema_url"), limits.NAME_BYTES)
     received = np.array([export.received_us for export in exports], np.int64)
-    resources, names, found, told, emitters = _resources(group_rows.column("resource"), group_export, schema_url, received)
+    resources, names, found, told, emitters = _resources(
+        group_rows.column("resource"), group_export, schema_url, received
+    )
     scope = scope_rows.column("scope")
     return Opened(
         signal,
@@ -144,9 +146,17 @@ def _resources(
         times = pa.array(received[numbers])
         found.append(identity.resource_identities(table, numbers, times))
         emitters.append(applications.application_emitters(table))
-        told.append(applications.application_identities(table, emitters[-1], export=pa.array(numbers), time=times))
+        told.append(
+            applications.application_identities(table, emitters[-1], export=pa.array(numbers), time=times)
+        )
     learned = pa.concat_tables(told)
-    return pa.concat_tables(tables), pa.concat_arrays(names), _distinct(found), learned, pa.concat_arrays(emitters)
+    return (
+        pa.concat_tables(tables),
+        pa.concat_arrays(names),
+        _distinct(found),
+        learned,
+        pa.concat_arrays(emitters),
+    )
 
 
 def _distinct(found: list[pa.Table]) -> pa.Table:

@@ -156,7 +156,9 @@ def _name_emitters(
         codes, peers = _borrowed(exports, opened, records, codes.copy(), nameless, len(node_ids))
     names = identity.split_node_ids(node_ids)["emitter"]
     names_of_proxies, groups = take(pa.concat_arrays([names, peers]), codes), opened.group_of(records)
-    of_applications = pc.if_else(columns["is_proxy"], pa.scalar(None, pa.string()), take(opened.emitters, groups))
+    of_applications = pc.if_else(
+        columns["is_proxy"], pa.scalar(None, pa.string()), take(opened.emitters, groups)
+    )
     columns["emitter"] = pc.coalesce(names_of_proxies, of_applications)
     first_rows = _first_rows(said, len(node_ids))
     at = pa.array(first_rows)

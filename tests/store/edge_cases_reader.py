@@ -142,7 +142,9 @@ def _calls(case: Case, given: Row) -> list[dict[str, Any]]:
         "target_address": cells.pop("to", None),
         "peer_address": cells.pop("from", None),
     }
-    row |= {f"target_{part}": text or None for part, text in zip(("kind", "system", "name"), target, strict=True)}
+    row |= {
+        f"target_{part}": text or None for part, text in zip(("kind", "system", "name"), target, strict=True)
+    }
     copies = int(cells.pop("n", None) or 1)
     return [{**row, **cells} for _ in range(copies)]
 
