@@ -7,7 +7,8 @@ what cannot be answered as asked raises ``store.errors.BadQuery``.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,6 +17,7 @@ from store.graph import answer_graph, rfc3339
 from store.query_types import GraphQuery, RequestsQuery, TimeseriesQuery, TracesQuery, Window
 from store.read_objects import install_macros
 from store.requests import answer_requests
+from store.span_links import keep_span_links
 from store.timeseries import answer_timeseries
 from store.traces import answer_trace, answer_traces
 
@@ -83,11 +85,14 @@ class Queries:
         """Those of the digests (hex) whose import is here."""
         return set(self._store.known_imports(list(digests)))
 
-    def _reader(self, window: Window | None) -> Any:
+    @contextmanager
+    def _reader(self, window: Window | None) -> Iterator[Any]:
         self._ensure_macros()
-        if window is None:
-            return self._store.reader(None, None)
-        return self._store.reader(window.from_time - _MARGIN, window.to_time + _MARGIN)
+        around = (window.from_time - _MARGIN, window.to_time + _MARGIN) if window else (None, None)
+        with self._store.reader(*around) as cursor:
+            if window:
+                keep_span_links(cursor, Window(*around))
+            yield cursor
 
     def _ensure_macros(self) -> None:
         """Once per database: the store may have been reopened."""

@@ -20,6 +20,9 @@ _MARGIN = timedelta(minutes=10)
 """Counts per minute are looked up around the window: does a caller report at all, did it some minutes ago?"""
 _POINTS_MARGIN = timedelta(minutes=8)
 """A counter's increment needs the point before it: `metric_increments` and `metric_counted` look that far."""
+_HALVES = timedelta(minutes=4)
+"""The other half of an application's span is looked for five minutes around; a reader has one already."""
+_AROUND = {"metric_points": _POINTS_MARGIN, "spans": _HALVES}
 
 
 def open_views(
@@ -34,7 +37,7 @@ def open_views(
     start, end = naive_utc(from_time), naive_utc(to_time)
     views = []
     for table in ROW_TABLES:
-        around = _POINTS_MARGIN if table == "metric_points" else timedelta(0)
+        around = _AROUND.get(table, timedelta(0))
         since, until = _shifted(start, -around), _shifted(end, around)
         hot = [
             one.tables[table].relation

@@ -125,8 +125,9 @@ SPANS = pa.schema(
         ("scope_version", TEXT),
         ("scope_attributes", TEXT_MAP),  # null where there are none
         ("scope_schema_url", TEXT),
-        # What a proxy's span says of itself (attributes promoted to columns, see collector/decode/identity.py)
+        # What a span says of itself (attributes promoted to columns, see collector/decode/identity.py)
         ("is_proxy", pa.bool_()),
+        # 'POD.NAMESPACE', else '@IP'; an application without either: 'NAME/INSTANCE.NAMESPACE'.
         ("emitter", TEXT),
         ("method", TEXT),
         ("url", TEXT),
@@ -136,6 +137,12 @@ SPANS = pa.schema(
         ("upstream_cluster", TEXT),
         ("upstream_address", TEXT),
         ("peer_address", TEXT),
+        # What an application's client or producer calls and a consumer takes from, as it names it.
+        ("target_kind", TEXT),  # 'database' | 'queue' | null
+        ("target_system", TEXT),  # 'postgresql', 'kafka', 'grpc', …
+        ("target_name", TEXT),  # database, queue, or peer service
+        ("target_address", TEXT),  # HOST[:PORT]
+        ("target_operation", TEXT),  # of messaging: 'send' | 'receive' | 'process' | …
         ("request_id", TEXT),
         ("user_agent", TEXT),
         ("request_bytes", pa.int64()),

@@ -33,6 +33,23 @@ SPAN_NUMBERS: dict[str, tuple[str, ...]] = {
     "response_bytes": ("response_size", "http.response.body.size", "http.response_content_length"),
 }
 GRPC_STATUS = ("grpc.status_code", "rpc.grpc.status_code", "rpc.response.status_code", "rpc.status_code")
+# What a client, producer or consumer calls or takes from, by the semantic conventions, new and old.
+TARGET_TEXT: dict[str, tuple[str, ...]] = {
+    "target_system": ("db.system.name", "db.system", "messaging.system", "rpc.system.name", "rpc.system"),
+    "target_name": (
+        *("db.namespace", "db.name"),
+        *("messaging.destination.template", "messaging.destination.name", "messaging.destination"),
+        *("service.peer.name", "peer.service"),
+    ),
+    "target_operation": ("messaging.operation.type", "messaging.operation"),
+}
+TARGET_HOST = ("server.address", "net.peer.name", "net.sock.peer.name", "http.host")
+TARGET_PORT = ("server.port", "net.peer.port", "net.sock.peer.port")
+DATABASE = ("db.system.name", "db.system")
+QUEUE = (
+    *("messaging.system", "messaging.destination.template", "messaging.destination.name"),
+    "messaging.destination",
+)
 RESPONSE_FLAGS = "response_flags"
 UPSTREAM_CLUSTER = "upstream_cluster"
 UPSTREAM_CLUSTER_NAME = "upstream_cluster.name"  # Envoy's alt_stat_name: mostly the cluster and a ';'
@@ -49,6 +66,9 @@ _SPAN_IDENTITY = {
 SPAN_KEYS = KnownKeys(
     [
         *(key for keys in (*SPAN_TEXT.values(), *SPAN_NUMBERS.values()) for key in keys),
+        *(key for keys in TARGET_TEXT.values() for key in keys),
+        *TARGET_HOST,
+        *TARGET_PORT,
         *GRPC_STATUS,
         *_SPAN_IDENTITY.values(),
         *(RESPONSE_FLAGS, UPSTREAM_CLUSTER, UPSTREAM_CLUSTER_NAME, DOWNSTREAM_CLUSTER, COMPONENT, NODE_ID),
@@ -56,7 +76,7 @@ SPAN_KEYS = KnownKeys(
 )
 
 SERVICE_NAME = "service.name"
-_RESOURCE_IDENTITY: dict[str, tuple[str, ...]] = {
+RESOURCE_IDENTITY: dict[str, tuple[str, ...]] = {
     "address": ("k8s.pod.ip",),
     "pod": ("k8s.pod.name",),
     "namespace": ("k8s.namespace.name", "service.namespace"),
@@ -73,7 +93,10 @@ _RESOURCE_IDENTITY: dict[str, tuple[str, ...]] = {
     "zone": ("cloud.availability_zone",),
 }
 SDK_NAME = "telemetry.sdk.name"  # 'envoy': its service.name is 'APP.NAMESPACE', no application's name
-RESOURCE_KEYS = KnownKeys([SDK_NAME, *(key for keys in _RESOURCE_IDENTITY.values() for key in keys)])
+INSTANCE_ID = "service.instance.id"
+RESOURCE_KEYS = KnownKeys(
+    [SDK_NAME, INSTANCE_ID, *(key for keys in RESOURCE_IDENTITY.values() for key in keys)]
+)
 
 # What an access log's labels (attributes of its record, else of its resource) may say of its writer.
 LOG_LABELS: dict[str, tuple[str, ...]] = {
@@ -87,9 +110,9 @@ LOG_LABELS: dict[str, tuple[str, ...]] = {
     "direction": ("listener_direction",),
 }
 RESOURCE_LABELS = {
-    "workload": _RESOURCE_IDENTITY["workload"],
-    "version": _RESOURCE_IDENTITY["version"],
-    "namespace": _RESOURCE_IDENTITY["namespace"],
+    "workload": RESOURCE_IDENTITY["workload"],
+    "version": RESOURCE_IDENTITY["version"],
+    "namespace": RESOURCE_IDENTITY["namespace"],
 }
 
 _GRPC_NAMES = """
@@ -177,9 +200,9 @@ def split_node_ids(node_ids: pa.StringArray) -> dict[str, pa.StringArray]:
     pods = pc.extract_regex(name, _POD_NAMESPACE)
     plain = pc.and_(pc.is_valid(node_ids), pc.not_equal(node_ids, ""))
     return {
-        "emitter": _not_empty(pc.coalesce(name, pc.if_else(plain, node_ids, _NULL))),
-        "node_type": _not_empty(kind),
-        "address": _not_empty(address),
+        "emitter": not_empty(pc.coalesce(name, pc.if_else(plain, node_ids, _NULL))),
+        "node_type": not_empty(kind),
+        "address": not_empty(address),
         "pod": pc.struct_field(pods, 0),
         "namespace": pc.struct_field(pods, 1),
     }
@@ -212,7 +235,7 @@ def span_identities(
 
 def resource_identities(table: AttributeTable, exports: np.ndarray, received: pa.Array) -> pa.Table:
     """What resources say of the pods they describe; those that name neither pod nor address teach nothing."""
-    said = {column: table.peek(*keys) for column, keys in _RESOURCE_IDENTITY.items()}
+    said = {column: table.peek(*keys) for column, keys in RESOURCE_IDENTITY.items()}
     envoys = pc.fill_null(pc.equal(table.peek(SDK_NAME), "envoy"), False)
     said["app"] = pc.if_else(envoys, _NULL, said["app"])
     said["version"] = known_version(said["version"])
@@ -252,5 +275,5 @@ def distinct(found: pa.Table) -> pa.Table:
     return found.take(pa.array(np.sort(first.to_numpy())))
 
 
-def _not_empty(text: pa.StringArray) -> pa.StringArray:
+def not_empty(text: pa.StringArray) -> pa.StringArray:
     return pc.if_else(pc.equal(text, ""), _NULL, text)

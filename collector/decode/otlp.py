@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from collector.decode import identity, ids, limits
+from collector.decode import applications, identity, ids, limits
 from collector.decode.attributes import AttributeTable, attribute_maps, maps_or_null, spread_maps
 from collector.decode.envelope import (
     BrokenExports,
@@ -26,7 +26,7 @@ from collector.decode.envelope import (
 from collector.decode.rejected import RejectLog
 from collector.decode.text import offsets_of, spread, text_column
 from collector.decode.types import Decoded, Export
-from store.schema import RESOURCES, TABLES, TEXT, TEXT_MAP
+from store.schema import IDENTITIES, RESOURCES, TABLES, TEXT, TEXT_MAP
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,8 @@ class Opened:
     export_of: np.ndarray  # of each record
     resources: pa.Table
     identities: pa.Table
+    applications: pa.Table  # identities of each group, for those of its spans that are an application's
+    emitters: pa.StringArray  # of each group
     service_name: pa.StringArray  # of each group
     scopes_said: dict[str, pa.Array]  # the columns a record has from its scope, a value each scope
 
@@ -98,7 +100,9 @@ def open_exports(
     records = children(scope_rows.column("records"))
     schema_url = text_column(group_rows.column("schema_url"), limits.NAME_BYTES)
     received = np.array([export.received_us for export in exports], np.int64)
-    resources, names, found = _resources(group_rows.column("resource"), group_export, schema_url, received)
+    resources, names, found, told, emitters = _resources(
+        group_rows.column("resource"), group_export, schema_url, received
+    )
     scopes_said = _scopes(scope_rows.column("scope"), scope_export)
     scopes_said["scope_schema_url"] = text_column(scope_rows.column("schema_url"), limits.NAME_BYTES)
     return Opened(
@@ -109,6 +113,8 @@ def open_exports(
         scope_export[records.parent],
         resources,
         found,
+        told,
+        emitters,
         names,
         scopes_said,
     )
@@ -139,8 +145,9 @@ def _bounded_chunks(raw: pa.BinaryArray, export_of: np.ndarray, what: str) -> It
 
 def _resources(
     raw: pa.BinaryArray, export_of: np.ndarray, schema_url: pa.StringArray, received: np.ndarray
-) -> tuple[pa.Table, pa.StringArray, pa.Table]:
+) -> tuple[pa.Table, pa.StringArray, pa.Table, pa.Table, pa.StringArray]:
     tables, names, found = [RESOURCES.empty_table()], [pa.array([], pa.string())], []
+    told, emitters = [IDENTITIES.empty_table()], [pa.array([], pa.string())]
     for start, end in _bounded_chunks(raw, export_of, "a resource"):
         numbers = export_of[start:end]
         rows = parse("Resource", raw.slice(start, end - start), numbers)
@@ -155,8 +162,20 @@ def _resources(
         ]
         tables.append(pa.Table.from_arrays(columns, schema=RESOURCES))
         names.append(table.peek(identity.SERVICE_NAME))
-        found.append(identity.resource_identities(table, numbers, pa.array(received[numbers])))
-    return pa.concat_tables(tables), pa.concat_arrays(names), _distinct(found)
+        times = pa.array(received[numbers])
+        found.append(identity.resource_identities(table, numbers, times))
+        emitters.append(applications.application_emitters(table))
+        told.append(
+            applications.application_identities(table, emitters[-1], export=pa.array(numbers), time=times)
+        )
+    learned = pa.concat_tables(told)
+    return (
+        pa.concat_tables(tables),
+        pa.concat_arrays(names),
+        _distinct(found),
+        learned,
+        pa.concat_arrays(emitters),
+    )
 
 
 def _distinct(found: list[pa.Table]) -> pa.Table:

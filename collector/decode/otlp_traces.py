@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from collector.decode import identity, ids, limits
+from collector.decode import applications, identity, ids, limits
 from collector.decode.attributes import AttributeTable, attribute_maps
 from collector.decode.envelope import decode_without_broken
 from collector.decode.otlp import (
@@ -75,10 +75,11 @@ def _spans(
         "status": _named(rows.column("status").field("code"), _STATUSES),
         "status_message": text_column(rows.column("status").field("message")),
     }
+    columns |= applications.target_columns(table, columns["kind"], columns["is_proxy"])
     columns |= _events(rows) | _links(rows)
     dropped = rows.column("dropped_attributes_count").to_numpy() + table.dropped
     columns["dropped_attributes_count"] = clamped(dropped)
-    learned = _name_proxies(exports, opened, table, records, columns)
+    learned = _name_emitters(exports, opened, table, records, columns)
     backwards = np.flatnonzero(end < start).tolist()
     columns["attributes"] = table.rest([(row, END_BEFORE_START, str(end[row])) for row in backwards])
     return table_of(SPANS, columns), learned
@@ -137,14 +138,14 @@ def _drop_if_said(table: AttributeTable, key: str, said: pa.Array) -> None:
     table.drop(positions[same.to_numpy(zero_copy_only=False)])
 
 
-def _name_proxies(
+def _name_emitters(
     exports: Sequence[Export],
     opened: Opened,
     table: AttributeTable,
     records: np.ndarray,
     columns: dict[str, pa.Array],
 ) -> pa.Table:
-    """Set `emitter`, and return what the proxies' spans teach about them."""
+    """Set `emitter`, and return what the spans teach about who emitted them."""
     encoded = table.promote(identity.NODE_ID).dictionary_encode()
     node_ids = encoded.dictionary
     codes = said = pc.fill_null(encoded.indices, -1).to_numpy()
@@ -154,11 +155,17 @@ def _name_proxies(
     if nameless.any():
         codes, peers = _borrowed(exports, opened, records, codes.copy(), nameless, len(node_ids))
     names = identity.split_node_ids(node_ids)["emitter"]
-    columns["emitter"] = take(pa.concat_arrays([names, peers]), codes)
+    names_of_proxies, groups = take(pa.concat_arrays([names, peers]), codes), opened.group_of(records)
+    of_applications = pc.if_else(
+        columns["is_proxy"], pa.scalar(None, pa.string()), take(opened.emitters, groups)
+    )
+    columns["emitter"] = pc.coalesce(names_of_proxies, of_applications)
     first_rows = _first_rows(said, len(node_ids))
     at = pa.array(first_rows)
     shown = {name: columns[name].take(at) for name in ("export", "time")}
-    return identity.span_identities(table, node_ids, first_rows, shown)
+    learned = identity.span_identities(table, node_ids, first_rows, shown)
+    told = opened.applications.take(pa.array(np.unique(groups[~is_proxy])))
+    return pa.concat_tables([learned, told.filter(pc.is_valid(told["emitter"]))])
 
 
 def _first_rows(codes: np.ndarray, distinct: int) -> np.ndarray:

@@ -261,7 +261,7 @@ def test_an_applications_span_uses_the_new_names_and_keeps_the_rest() -> None:
         request(one, service_name="cart", k8s_pod_name="cart-6d5f8c9b7d-x2x4z", k8s_pod_ip="10.9.8.7")
     )
     assert (row["method"], row["url"], row["grpc_status"]) == ("POST", "http://b/x", 14)
-    assert (row["is_proxy"], row["emitter"], row["service_name"]) == (False, None, "cart")
+    assert (row["is_proxy"], row["emitter"], row["service_name"]) == (False, "@10.9.8.7", "cart")
     assert row["status_code"] is None
     assert dict(row["attributes"]) == {
         "http.response.status_code": "503",
@@ -304,3 +304,66 @@ def test_events_and_links_keep_their_attributes() -> None:
         "flags": 0,
     }
     assert (row["links"][1]["trace_id"], row["links"][1]["span_id"]) == (None, None)
+
+
+def test_what_an_application_calls_is_read_from_old_and_new_attributes() -> None:
+    """Address, system and name of the called side, by either convention; they stay in the map as well."""
+    said = [
+        {"server.address": "pay", "server.port": "8080", "peer.service": "payment"},
+        {
+            "net.peer.name": "pg.example.com",
+            "net.peer.port": "5432",
+            "db.system": "postgresql",
+            "db.name": "orders",
+        },
+        {"db.system.name": "redis", "db.namespace": "0", "server.address": "::1", "server.port": "6379"},
+        {"http.host": "old.example.com:81", "net.peer.port": "81"},
+        {
+            "messaging.system": "kafka",
+            "messaging.destination.name": "orders",
+            "messaging.operation.type": "send",
+        },
+        {"rpc.system.name": "grpc"},
+    ]
+    found = rows(request(*(span(one, kind=Span.SPAN_KIND_CLIENT) for one in said), service_name="shop"))
+    names = ("target_kind", "target_system", "target_name", "target_address", "target_operation")
+    assert [tuple(row[name] for name in names) for row in found] == [
+        (None, None, "payment", "pay:8080", None),
+        ("database", "postgresql", "orders", "pg.example.com:5432", None),
+        ("database", "redis", "0", "[::1]:6379", None),
+        (None, None, None, "old.example.com:81", None),
+        ("queue", "kafka", "orders", None, "send"),
+        (None, "grpc", None, None, None),
+    ]
+    assert [dict(row["attributes"]) for row in found] == said
+    [served] = rows(request(span(said[0], kind=Span.SPAN_KIND_SERVER), service_name="shop"))
+    assert served["target_address"] is None, "a server's own address is nobody it calls"
+
+
+@pytest.mark.parametrize(
+    ("resource", "emitter"),
+    [
+        ({"k8s.pod.name": "a-1", "k8s.namespace.name": "one", "k8s.pod.ip": "10.1.0.3"}, "a-1.one"),
+        ({"k8s.pod.ip": "10.1.0.3", "service.name": "a"}, "@10.1.0.3"),
+        ({"service.name": "a", "service.namespace": "one", "service.instance.id": "i"}, "a/i.one"),
+        ({"service.name": "a", "service.namespace": "two", "service.version": "v2"}, "a/v2.two"),
+        ({"service.name": "a.b"}, "a.b/."),
+        ({}, None),
+    ],
+)
+def test_an_applications_spans_name_their_emitter(resource: dict[str, str], emitter: str | None) -> None:
+    """By its pod, as its sidecar does; else by the pod's address; else by service, instance and namespace."""
+    message = ExportTraceServiceRequest()
+    group = message.resource_spans.add()
+    for key, value in resource.items():
+        group.resource.attributes.add(key=key).value.string_value = value
+    group.scope_spans.add().spans.append(span())
+    decoded = decode_traces(exports(message.SerializeToString())).tables
+    assert decoded["spans"]["emitter"].to_pylist() == [emitter]
+    if emitter and "/" in emitter:
+        [told] = decoded["identities"].to_pylist()
+        assert (told["emitter"], told["app"], told["evidence"]) == (
+            emitter,
+            resource["service.name"],
+            "resource",
+        )

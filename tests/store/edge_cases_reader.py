@@ -48,8 +48,9 @@ class Case:
         return [row for given in self.tables.get("rows", []) for row in _observations(self, given)]
 
     def spans(self) -> list[dict[str, Any]]:
-        """`spans` → the proxies' listener spans."""
-        return [row for given in self.tables.get("spans", []) for row in _spans(self, given)]
+        """`spans` → the proxies' listener spans; `calls` → applications' spans."""
+        proxies = [row for given in self.tables.get("spans", []) for row in _spans(self, given)]
+        return proxies + [row for given in self.tables.get("calls", []) for row in _calls(self, given)]
 
 
 def read_cases(folder: Path) -> list[Case]:
@@ -108,8 +109,7 @@ def _spans(case: Case, given: Row) -> list[dict[str, Any]]:
         "time": time,
         "time_ns": int((time - datetime(1970, 1, 1)).total_seconds() * 1e9),
         "duration_ns": 10_000_000,
-        "trace_id": uuid.UUID(int=7).bytes,
-        "span_id": 1,
+        **_ids(cells),
         "is_proxy": True,
         "name": "reviews:9080/*",
         "method": "GET",
@@ -122,6 +122,40 @@ def _spans(case: Case, given: Row) -> list[dict[str, Any]]:
     }
     copies = int(cells.pop("n", None) or 1)
     return [{**row, **cells} for _ in range(copies)]
+
+
+def _calls(case: Case, given: Row) -> list[dict[str, Any]]:
+    """`target` is 'database:postgresql:orders'; `to` the address called; `from` the direct peer's."""
+    cells = dict(given)
+    time = case.noon + timedelta(seconds=float(cells.pop("at", None) or 0))
+    target = ((cells.pop("target", None) or "::").split(":") + [""] * 3)[:3]
+    row: dict[str, Any] = {
+        "time": time,
+        "time_ns": int((time - datetime(1970, 1, 1)).total_seconds() * 1e9),
+        "duration_ns": int(float(cells.pop("ms", None) or 10) * 1e6),
+        **_ids(cells),
+        "is_proxy": False,
+        "name": "GET",
+        "status": cells.pop("status", None) or "unset",
+        "status_code": _number(cells.pop("code", None)),
+        "grpc_status": _number(cells.pop("grpc", None)),
+        "target_address": cells.pop("to", None),
+        "peer_address": cells.pop("from", None),
+    }
+    row |= {
+        f"target_{part}": text or None for part, text in zip(("kind", "system", "name"), target, strict=True)
+    }
+    copies = int(cells.pop("n", None) or 1)
+    return [{**row, **cells} for _ in range(copies)]
+
+
+def _ids(cells: Row) -> dict[str, Any]:
+    """`trace`, `span` and `parent` are small numbers."""
+    return {
+        "trace_id": uuid.UUID(int=int(cells.pop("trace", None) or 7)).bytes,
+        "span_id": int(cells.pop("span", None) or 1),
+        "parent_span_id": _number(cells.pop("parent", None)),
+    }
 
 
 def _cluster(case: Case, text: str | None) -> str | None:

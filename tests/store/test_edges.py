@@ -74,6 +74,7 @@ def shown(edge: dict[str, Any], graph: dict[str, Any], names: dict[str, str], co
         "server": edge["server"]["requests"],
         "server_errors": edge["server"]["errors"],
         "counted": edge["counted_from"],
+        "namespace": target["namespace"],
         "bytes": edge["request_bytes"],
         "codes": _counts(edge["codes"]),
         "flags": _counts(edge["flags"]),

@@ -292,13 +292,13 @@ SPAN_PEERS: dict[str, tuple[dict[str, Any], dict[str, Any] | None]] = {
     "gateway": ({"kind": "server"}, {"reporter": "gateway", "subset": "v2"}),
     "no route": ({"kind": "server", "upstream_cluster": None, "status_code": 404}, {"reporter": "gateway", "service_host": "reviews.default.svc.cluster.local"}),
     "gateway's router span": ({"url": None, "method": None, "upstream_address": "127.42.0.6:9080"}, None),
-    "application": ({"is_proxy": False, "kind": "server"}, None),
+    "within an application": ({"is_proxy": False, "kind": "internal"}, None),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", SPAN_PEERS)
 def test_peer_of_a_span(tmp_path: Path, name: str) -> None:
-    """A proxy's listener span is an observation; a router span or an application's is none."""
+    """A proxy's listener span is an observation; a router span or one within an application is none."""
     reported, expected = SPAN_PEERS[name]
     span = {
         "time": NOON, "kind": "client", "is_proxy": True, "emitter": "productpage-1.default", "method": "GET",

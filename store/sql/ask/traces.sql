@@ -4,7 +4,7 @@ with wanted as materialized (
     select trace_id from spans_raw
     where time >= $from_time::timestamp and time < $to_time::timestamp and $number is null
     union
-    select trace_id from observed($from_time, $to_time)
+    select trace_id from counted_rows($from_time, $to_time)
     where $number is not null and trace_id is not null and (peer_key, epoch_us(time) // 60000000) in (
         select (lane_key, minute_no) from lanes($from_time, $to_time, $grain)
         where edge_no = $number::ubigint or target_no = $number::ubigint or source_no = $number::ubigint
@@ -13,7 +13,7 @@ with wanted as materialized (
     -- Access logs may carry no trace id; the request id, which the whole call tree shares, leads to it.
     select trace_id from spans_raw
     where $number is not null and request_id in (
-        select request_id from observed($from_time, $to_time)
+        select request_id from counted_rows($from_time, $to_time)
         where (peer_key, epoch_us(time) // 60000000) in (
             select (lane_key, minute_no) from lanes($from_time, $to_time, $grain)
             where edge_no = $number::ubigint or target_no = $number::ubigint or source_no = $number::ubigint

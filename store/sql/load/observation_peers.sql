@@ -5,6 +5,7 @@
 --   named_host      what names the service where the cluster does not (SNI, route or authority)
 select
     *,
+    null::varchar as target_kind, null::varchar as target_system, null::varchar as target_name,
     hash(
         signal, reporter, emitter, protocol, source_ip, destination_ip, answered, named_host,
         upstream_cluster, source_principal

@@ -13,12 +13,14 @@ select
     end as service_host,
     try_cast(nullif(port, '') as integer) as service_port,
     case when signal <> 'span' or answered then nullif(named_subset, '') end as subset,
-    protocol, source_principal, upstream_cluster
+    protocol, source_principal, upstream_cluster, target_kind, target_system, target_name
 from (
     select
         *,
         case
-            when not starts_with(emitter, '@') and contains(emitter, '.') then nullif(split_part(emitter, '.', -1), '')
+            -- An application without a pod ('NAME/INSTANCE.NAMESPACE') need not call within Kubernetes.
+            when starts_with(emitter, '@') or contains(emitter, '/') then null
+            when contains(emitter, '.') then nullif(split_part(emitter, '.', -1), '')
         end as namespace,
         case
             when names_host(upstream_cluster) then lower(split_part(upstream_cluster, '|', 4))

@@ -36,9 +36,10 @@ steady_lane as materialized (
     group by all
 ),
 uneven as materialized (
+    -- Lanes of applications' spans have keys that `activity` does not know.
     select distinct lane_key
-    from steady_lane join active using (lane_key)
-    where steady_lane.minutes <> active.minutes or protocol = 'tcp'
+    from steady_lane left join active using (lane_key)
+    where steady_lane.minutes is distinct from active.minutes or protocol = 'tcp'
 ),
 known_lane as materialized (
     select -1 as minute_no, * exclude (minutes) from steady_lane anti join uneven using (lane_key)
@@ -46,6 +47,11 @@ known_lane as materialized (
     select * exclude (linked, unlinked, source_end, target_end)
     from lane semi join uneven using (lane_key)
     where not linked and not unlinked
+),
+called as materialized (
+    select
+        peer_key, time, status_code, grpc_status, response_code_details, duration_us, request_bytes, response_bytes
+    from span_calls(from_time, to_time)
 ),
 observed_row as not materialized (
     -- `in` as a value, not as a condition: as one the planner, who cannot know how few keys are uneven,
@@ -62,6 +68,11 @@ observed_row as not materialized (
     from spans_raw
     where time >= from_time::timestamp and time < to_time::timestamp
       and case when peer_key in (select lane_key from every_lane where signal = 'span') then true else false end
+    union all
+    select
+        peer_key, true, time, status_code, grpc_status, null, null, response_code_details, duration_us, null,
+        request_bytes, response_bytes
+    from called
 ),
 seen as not materialized (
     select

@@ -47,4 +47,6 @@ select hash('external', host), make_node('external', null, null, null, null, nul
 from (select distinct coalesce(service_host, destination_ip) as host from peers)
 where host is not null
 union all
+from target_ends()
+union all
 select hash('unknown'), unknown_node(null);

@@ -26,7 +26,7 @@ claimed as (
 select
     seen.*, lane.leg, lane.view, lane.source_no, lane.target_no, lane.edge_no, lane.source_end, lane.target_end,
     lane.share_service
-from observed(from_time, to_time) as seen
+from counted_rows(from_time, to_time) as seen
 join lane on lane.lane_key = seen.peer_key and lane.minute_no = epoch_us(seen.time) // 60000000
 where not lane.unlinked and not lane.linked
 union all by name

@@ -40,6 +40,7 @@ told as materialized (
         on caller.address = peers.source_ip and heard.moment >= caller.since and heard.moment < caller.until
     left join address_history() as callee
         on callee.address = peers.destination_ip and heard.moment >= callee.since and heard.moment < callee.until
+    where peers.signal <> 'app_span'
 ),
 -- Metrics come between files and spans; their edges are `metric_facts`, here they only outdo spans.
 outdone as materialized (
@@ -121,4 +122,14 @@ union all
 select
     peer_key, minute, 'in', unnest(case when covered then ['server'] else ['server', 'client'] end), signal, protocol,
     caller_end, here_end, own_service, source_ip is null and signal <> 'span'
-from inbound;
+from inbound
+union all
+-- Applications' spans (see `span_links`): only where the mesh does not tell the same.
+select
+    lane_key, minute, case when reporter = 'source' then 'out' else 'in' end,
+    unnest(case when reporter = 'source' then ['client'] when is_told then ['server'] else ['server', 'client'] end),
+    'span', protocol, source, target, share_service, false
+from (
+    select distinct lane_key, minute, reporter, is_told, protocol, source, target, share_service
+    from span_links(from_time, to_time)
+);

@@ -21,4 +21,4 @@ select
     case when kind <> 'client' or upstream_address is null then peer_address end as source_address,
     upstream_address, request_bytes, response_bytes, request_id, trace_id, span_id, user_agent, attributes, peer_key
 from spans_raw
-where time >= from_time::timestamp and time < to_time::timestamp and peer_key is not null;
+where time >= from_time::timestamp and time < to_time::timestamp and peer_key is not null and is_proxy;

@@ -4,6 +4,8 @@ create or replace macro outcome(protocol, status_code, grpc_status, flags, detai
     case
         -- An upgrade that happened is a success, however its session ended.
         when status_code = 101 then 'ok'
+        -- An application's span without code or gRPC status: its own status is all it says.
+        when details = 'span_error' then 'error'
         when protocol = 'tcp' then
             case
                 when flag_among(flags, [

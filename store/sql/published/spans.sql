@@ -8,7 +8,8 @@ select
     scope_attributes, scope_schema_url,
     is_proxy, emitter, method, url, status_code, grpc_status,
     list_filter(string_split(coalesce(response_flags, ''), ','), lambda flag: flag not in ('', '-')) as response_flags,
-    upstream_cluster, upstream_address, peer_address, request_id, user_agent, request_bytes, response_bytes,
+    upstream_cluster, upstream_address, peer_address, target_kind, target_system, target_name, target_address,
+    target_operation, request_id, user_agent, request_bytes, response_bytes,
     spans_raw.attributes, events,
     list_transform(links, lambda link: struct_pack(
         trace_id := lower(hex(link.trace_id)), span_id := printf('%016x', link.span_id),

@@ -20,7 +20,8 @@ create table if not exists {{known}}.import_digests (digest uuid not null, recei
 create table if not exists {{known}}.peers (
     peer_key ubigint not null, signal varchar, reporter varchar, emitter varchar, source_ip varchar,
     destination_ip varchar, service_host varchar, service_port integer, subset varchar, protocol varchar,
-    source_principal varchar, upstream_cluster varchar
+    source_principal varchar, upstream_cluster varchar,
+    target_kind varchar, target_system varchar, target_name varchar
 );
 create table if not exists {{known}}.activity (minute timestamp not null, peer_key ubigint not null, "rows" bigint not null);
 create table if not exists {{known}}.identity_facts (

@@ -5,5 +5,6 @@
         duration_ns // 1000 as duration_us, request_bytes, response_bytes,
         null::integer as attempts, null::varchar as tls
     from {{rows}}
-    where peer_key is not null
+    -- An application's span is no edge without its other half, which may come later.
+    where peer_key is not null and is_proxy
 )
