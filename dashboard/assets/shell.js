@@ -81,6 +81,17 @@
     },
   });
 
+  // Dash fetches plotly with the first figure and gives up after 30 s, which a busy laptop can need. So it is
+  // fetched before, while the page has nothing else to do.
+  function fetchPlotly() {
+    if (window.Plotly || !window._dashPlotlyJSURL) return;
+    const script = document.createElement("script");
+    script.src = window._dashPlotlyJSURL;
+    script.async = true;
+    document.body.appendChild(script);
+  }
+  window.addEventListener("load", () => (window.requestIdleCallback || window.setTimeout)(fetchPlotly));
+
   // The link back to the graph as it was: where the browser left it.
   let left = "";
   function backToGraph() {
