@@ -7,8 +7,8 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 
 # Every test that starts a process would compile our modules anew where this is set.
 export PYTHONDONTWRITEBYTECODE :=
-# Two processes, each with whole files (tests/conftest.py groups them). One: ARGS="-n 0".
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
+# Two processes, each with whole files (tests/conftest.py shares them out). One: ARGS="-n 0".
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help demo test quick check golden fuzz bench lock format clean test-duckdb2
 

@@ -1,13 +1,32 @@
-"""Fixtures that more than one room's tests use."""
+"""Fixtures that more than one room's tests use, and how two processes share the suite."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 from tests.running_server import Server, running
+
+
+class ByFile(LoadFileScheduling):  # type: ignore[misc]
+    """A process takes whole files, for what a module set up once; the mesh that has lived, its whole folder.
+
+    `--dist loadgroup` would say the same with marks, but xdist 3.8 writes them into node ids, which pytest 9.2
+    ignores: every test was a group of its own, and each process started a mesh.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        folder, _, _ = nodeid.partition("/mesh/")
+        return f"{folder}/mesh" if folder != nodeid else str(super()._split_scope(nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
+    return ByFile(config, log)
 
 
 def _longest_first(item: pytest.Item) -> int:
@@ -17,14 +36,8 @@ def _longest_first(item: pytest.Item) -> int:
     return 1 if item.path.parent.name == "mesh" else 2
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Two processes share the suite by file; what shares the one mesh that has lived stays together."""
     items.sort(key=_longest_first)
-    for item in items:
-        folder = item.path.parent
-        group = folder if folder.name == "mesh" else item.path
-        item.add_marker(pytest.mark.xdist_group(str(group.relative_to(item.config.rootpath))))
 
 
 @pytest.fixture

@@ -62,6 +62,7 @@
       ticked(_tick) {
         watch.tick = Date.now();
         watch.tries = 0;
+        fetchPlotlyWhenIdle();
         return dash().no_update;
       },
       // Which page the path names: hidden flags of graph, traces, one trace, status, and link classes.
@@ -80,6 +81,36 @@
       },
     },
   });
+
+  // Dash fetches plotly with the first figure and gives up after 30 s, which a busy laptop can need for 5 MB of
+  // script. So `Plotly`, until it is there, is a promise without a limit, and whoever asks for it starts it:
+  // Dash, or this page as soon as it is live and has nothing else to do.
+  let plotly = null;
+  function fetchPlotly() {
+    if (plotly || !window._dashPlotlyJSURL) return plotly;
+    plotly = new Promise((done, failed) => {
+      const script = document.createElement("script");
+      script.src = window._dashPlotlyJSURL;
+      script.onload = done;
+      script.onerror = () => {
+        plotly = null; // the next figure tries again
+        failed(new Error("plotly.js did not load"));
+      };
+      document.body.appendChild(script);
+    });
+    return plotly;
+  }
+  Object.defineProperty(window, "Plotly", {
+    configurable: true,
+    get: fetchPlotly,
+    set: (loaded) => Object.defineProperty(window, "Plotly", { value: loaded, writable: true }),
+  });
+  let isIdleAwaited = false;
+  function fetchPlotlyWhenIdle() {
+    if (isIdleAwaited) return;
+    isIdleAwaited = true;
+    (window.requestIdleCallback || window.setTimeout)(() => Promise.resolve(window.Plotly).catch(() => {}));
+  }
 
   // The link back to the graph as it was: where the browser left it.
   let left = "";

@@ -200,10 +200,10 @@ class Mesh:
 
     def truth(self) -> dict[str, Any]:
         """What callers got and versions received so far; the shape is `counts.Counts.as_json`'s."""
-        found: dict[str, Any] = self._order({"do": "truth"}).result(10)
+        found: dict[str, Any] = self._order({"do": "truth"}).result(60)
         return found
 
-    def settle(self, patience_seconds: float = 60.0) -> None:
+    def settle(self, patience_seconds: float = 300.0) -> None:
         """Waits until nobody answers any more and all telemetry of the past has been sent and written."""
         self._order({"do": "settle"}).result(patience_seconds)
         # Each Envoy flushes by timers of its own; two rounds of the slowest are enough.
