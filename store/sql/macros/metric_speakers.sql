@@ -4,7 +4,7 @@
 create or replace macro metric_speakers() as table
 with here as (
     select emitter, arg_max(proxy, since) as proxy, arg_max(namespace, since) as namespace,
-        arg_max(coalesce(workload, app, pod_workload(pod)), since) as workload
+        arg_max(coalesce(workload, app, pod_workload(pod)), since) as workload, arg_max(app, since) as app
     from proxy_history()
     group by emitter
 )
@@ -27,6 +27,8 @@ from (
             when reporter = 'source' then source_workload
             else destination_workload
         end as own_workload,
+        case when standard = 'envoy' then here.app when reporter = 'source' then source_app else destination_app end
+            as own_app,
         case reporter when 'source' then destination_namespace else source_namespace end as peer_namespace,
         case reporter when 'source' then destination_workload else source_workload end as peer_workload
     from series

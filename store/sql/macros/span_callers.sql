@@ -49,8 +49,25 @@ mesh as (
     left join proxy_history() as here on here.emitter = told.name
     where told.name is not null
 ),
-better as materialized (
+workload as materialized (
+    select distinct proxy, namespace, coalesce(workload, app, pod_workload(pod)) as workload from proxy_history()
+),
+-- The same by metrics, whose proxy may be known by its workload alone.
+counter as (
     select distinct
+        coalesce(voice.proxy, workload.proxy) as proxy, minute, service_host, own_app as app, own_namespace as namespace,
+        side = 'in' as is_inbound
+    from metric_voices(from_time::timestamp - interval 2 minutes, to_time::timestamp + interval 2 minutes) as voice
+    left join workload
+        on voice.proxy is null and workload.namespace = own_namespace and workload.workload = own_workload
+),
+better as materialized (
+    select
+        proxy, minute + to_minutes(step) as minute, case when is_inbound then service_host end as service, app,
+        coalesce(namespace, '') as namespace, is_inbound
+    from counter, (values (-1), (0), (1)) as nearby(step)
+    union
+    select
         proxy, heard.minute + to_minutes(step) as minute, service, app, coalesce(namespace, '') as namespace,
         -- A gateway's row is a request into it and one out of it.
         unnest(case reporter when 'source' then [false] when 'destination' then [true] else [true, false] end)
@@ -68,6 +85,12 @@ named as (
     select distinct proxy, unnest([service_host, destination_ip]) as host
     from mesh
     where reporter <> 'destination' and proxy in (select proxy from mine)
+    union
+    select coalesce(speaker.proxy, workload.proxy), service_host
+    from metric_speakers() as speaker
+    left join workload
+        on speaker.proxy is null and workload.namespace = own_namespace and workload.workload = own_workload
+    where side = 'out'
 ),
 judged as (
     select
@@ -105,4 +128,4 @@ where case
         and coalesce(service_host, destination_ip, peer_service) is not null
 end
 union all by name
-select 'proxy' as reporter, proxy, minute, is_inbound from better;
+select distinct 'proxy' as reporter, proxy, minute, is_inbound from better where proxy is not null;
