@@ -26,6 +26,7 @@ TIME = [
     _text("to", "end, excluded"),
 ]
 ELEMENT = [_text("edge", "an edge's id in /api/graph"), _text("node", "a node's id in /api/graph")]
+BACKGROUND = _text("background", "`1`: count probes, scrapes and telemetry exports too")
 
 PARAMETERS: dict[str, list[Json]] = {
     "graph": [
@@ -34,6 +35,7 @@ PARAMETERS: dict[str, list[Json]] = {
         _text("namespace", "only what touches this namespace; repeatable"),
         _text("success", "from which status on a request failed", "5xx", "4xx"),
         _text("exact", "`1`: count and rank rows even in long windows"),
+        BACKGROUND,
     ],
     "requests": [
         *ELEMENT,
@@ -43,8 +45,14 @@ PARAMETERS: dict[str, list[Json]] = {
         _text("trace_id", "only of this trace"),
         _text("limit", "rows, 100 unless told"),
         _text("before", "the `next` of the page before"),
+        BACKGROUND,
     ],
-    "timeseries": [*ELEMENT, *TIME, _text("step", "seconds; about a sixtieth of the window unless told")],
+    "timeseries": [
+        *ELEMENT,
+        *TIME,
+        _text("step", "seconds; about a sixtieth of the window unless told"),
+        BACKGROUND,
+    ],
     "traces": [
         *ELEMENT,
         *TIME,
@@ -53,6 +61,7 @@ PARAMETERS: dict[str, list[Json]] = {
         _text("min_duration_ms", "only as slow as this"),
         _text("limit", "rows, 50 unless told"),
         _text("before", "the `next` of the page before"),
+        BACKGROUND,
     ],
 }
 

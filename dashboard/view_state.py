@@ -43,6 +43,7 @@ class ViewState:
     success: str = "5xx"
     locks: bool = True
     traffic: bool = False
+    background: bool = False
     theme: str = "auto"
     node: str | None = None
     edge: str | None = None
@@ -70,6 +71,7 @@ class ViewState:
             success=_choice(one, "success", SUCCESS),
             locks=one.get("locks") != "0",
             traffic=one.get("traffic") == "1",
+            background=one.get("background") == "1",
             theme=_choice(one, "theme", THEMES),
             node=node,
             edge=None if node else _matching(one.get("edge")),
@@ -114,7 +116,7 @@ class ViewState:
         params: dict[str, Any] = when | {"type": self.type, "success": self.success}
         if self.namespaces:
             params["namespace"] = list(self.namespaces)
-        return params
+        return params | ({"background": "1"} if self.background else {})
 
     def time_params(self) -> dict[str, str]:
         """``from``/``to`` or ``window`` alone, for `/api/requests` and `/api/timeseries`."""

@@ -18,6 +18,7 @@ from store.query_types import GraphQuery, RequestsQuery, TimeseriesQuery, Traces
 from store.read_objects import install_macros
 from store.requests import answer_requests
 from store.span_links import keep_span_links
+from store.statements import source
 from store.timeseries import answer_timeseries
 from store.traces import answer_trace, answer_traces
 
@@ -38,22 +39,22 @@ class Queries:
 
     def graph(self, query: GraphQuery) -> Json:
         """`/api/graph`: nodes and edges of a window (design.md §4)."""
-        with self._reader(query.window) as cursor:
+        with self._reader(query.window, query.background) as cursor:
             return answer_graph(cursor, query)
 
     def timeseries(self, query: TimeseriesQuery) -> Json:
         """`/api/timeseries`: both views of an edge or node, step by step."""
-        with self._reader(query.window) as cursor:
+        with self._reader(query.window, query.background) as cursor:
             return answer_timeseries(cursor, query)
 
     def requests(self, query: RequestsQuery) -> Json:
         """`/api/requests`: the rows behind an edge or node, newest first, paged by ``next``."""
-        with self._reader(query.window) as cursor:
+        with self._reader(query.window, query.background) as cursor:
             return answer_requests(cursor, query)
 
     def traces(self, query: TracesQuery) -> Json:
         """`/api/traces`: newest first."""
-        with self._reader(query.window) as cursor:
+        with self._reader(query.window, query.background) as cursor:
             return answer_traces(cursor, query)
 
     def trace(self, trace_id: str) -> Json | None:
@@ -86,10 +87,12 @@ class Queries:
         return set(self._store.known_imports(list(digests)))
 
     @contextmanager
-    def _reader(self, window: Window | None) -> Iterator[Any]:
+    def _reader(self, window: Window | None, background: bool = False) -> Iterator[Any]:
         self._ensure_macros()
         around = (window.from_time - _MARGIN, window.to_time + _MARGIN) if window else (None, None)
         with self._store.reader(*around) as cursor:
+            if background:
+                cursor.execute(source("ask/show_background"))
             if window:
                 keep_span_links(cursor, Window(*around))
             yield cursor

@@ -51,16 +51,18 @@ class GraphQuery:
     namespaces: tuple[str, ...] = ()
     success: str = "5xx"
     exact: bool = False
+    background: bool = False
 
     @classmethod
     def from_params(cls, params: Params) -> GraphQuery:
-        _only(params, *_TIME_NAMES, "type", "namespace", "success", "exact")
+        _only(params, *_TIME_NAMES, "type", "namespace", "success", "exact", "background")
         return cls(
             window=read_window(params),
             type=_choice(params, "type", "version", GRAINS),
             namespaces=_texts(params, "namespace"),
             success=_choice(params, "success", "5xx", ("5xx", "4xx")),
             exact=_flag(params, "exact"),
+            background=_flag(params, "background"),
         )
 
 
@@ -73,10 +75,11 @@ class TimeseriesQuery:
     edge: str | None = None
     node: str | None = None
     success: str = "5xx"
+    background: bool = False
 
     @classmethod
     def from_params(cls, params: Params) -> TimeseriesQuery:
-        _only(params, *_TIME_NAMES, "edge", "node", "step", "success", "type", "exact")
+        _only(params, *_TIME_NAMES, "edge", "node", "step", "success", "type", "exact", "background")
         window = read_window(params)
         step_s = _integer(params, "step", max(1, round(window.seconds / 60)), 1, 86400)
         if window.seconds / step_s > MAX_STEPS:
@@ -87,7 +90,7 @@ class TimeseriesQuery:
             )
         edge, node = _element(params, required=True)
         success = _choice(params, "success", "5xx", ("5xx", "4xx"))
-        return cls(window, step_s, edge, node, success)
+        return cls(window, step_s, edge, node, success, _flag(params, "background"))
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,7 @@ class RequestsQuery:
     limit: int = 100
     before: str | None = None
     success: str = "5xx"
+    background: bool = False
 
     @classmethod
     def from_params(cls, params: Params) -> RequestsQuery:
@@ -118,6 +122,7 @@ class RequestsQuery:
             "before",
             "success",
             "type",
+            "background",
         )
         edge, node = _element(params, required=False)
         trace_id = _text(params, "trace_id")
@@ -131,6 +136,7 @@ class RequestsQuery:
             limit=_integer(params, "limit", 100, 1, 1000),
             before=_text(params, "before"),
             success=_choice(params, "success", "5xx", ("5xx", "4xx")),
+            background=_flag(params, "background"),
         )
 
 
@@ -146,6 +152,7 @@ class TracesQuery:
     min_duration_ms: float = 0.0
     limit: int = 50
     before: str | None = None
+    background: bool = False
 
     @classmethod
     def from_params(cls, params: Params) -> TracesQuery:
@@ -160,6 +167,7 @@ class TracesQuery:
             "limit",
             "before",
             "type",
+            "background",
         )
         edge, node = _element(params, required=False)
         return cls(
@@ -171,6 +179,7 @@ class TracesQuery:
             min_duration_ms=_number(params, "min_duration_ms", 0.0),
             limit=_integer(params, "limit", 50, 1, 1000),
             before=_text(params, "before"),
+            background=_flag(params, "background"),
         )
 
 

@@ -42,6 +42,7 @@ _COPIED = [
     "span_id",
     "tls",
     "user_agent",
+    "background",
     "request_bytes",
     "response_bytes",
 ]

@@ -122,6 +122,7 @@ def open_folder(database: Database, cursor: Cursor, settings: StoreSettings, scr
     database.attach(own, "sidelight")
     database.attach(None, "hot")
     cursor.execute(sql("load/macros"))
+    cursor.execute(sql("macros/background_of"))
     if before is None:
         database.attach(None, "catalogue")
         cursor.execute(sql("schema/catalogue", known="catalogue"))

@@ -21,6 +21,7 @@ FIND_SLOT = "find-slot"
 LIVE, THEME = "live", "theme"
 
 CUSTOM = "custom"
+SWITCHES = ("traffic", "locks", "background")
 LABEL_NAMES = {
     "rate": "Rate",
     "error": "Errors",
@@ -88,6 +89,7 @@ def switches(state: ViewState) -> html.Div:
                 [
                     {"label": "Moving traffic", "value": "traffic"},
                     {"label": "mTLS locks", "value": "locks"},
+                    {"label": "Probes and scrapes", "value": "background"},
                 ],
                 chosen_options(state),
                 id=OPTIONS,
@@ -100,7 +102,7 @@ def switches(state: ViewState) -> html.Div:
 
 def chosen_options(state: ViewState) -> list[str]:
     """The switches that are on."""
-    return [name for name in ("traffic", "locks") if getattr(state, name)]
+    return [name for name in SWITCHES if getattr(state, name)]
 
 
 def reconcile(
@@ -122,7 +124,8 @@ def reconcile(
     if touched == NAMESPACES:
         return replace(view, namespaces=tuple(value or ()))
     if touched == OPTIONS:
-        return replace(view, traffic="traffic" in (value or []), locks="locks" in (value or []))
+        chosen: Any = {name: name in (value or []) for name in SWITCHES}
+        return replace(view, **chosen)
     if touched == LIVE:
         return replace(view, live=not view.live)
     if touched in (TYPE, LABEL, FIND, SUCCESS_FROM):

@@ -199,10 +199,14 @@ def described(held: Any) -> list[Any]:
 
 
 def question(held: dict[str, Any], view: Any = None) -> dict[str, str]:
-    """What to ask the store about the selection: its id, the graph's time span, what counts as success."""
+    """What to ask the store about the selection: its id, the graph's time span, what counts as success, what
+    is counted at all."""
     selection, graph = held["selection"], held["graph"]
     params = {selection["kind"]: selection["id"], "from": graph["from"], "to": graph["to"]}
-    return params | ({"success": ViewState.from_json(view).success} if view else {})
+    if not view:
+        return params
+    state = ViewState.from_json(view)
+    return params | {"success": state.success} | ({"background": "1"} if state.background else {})
 
 
 def rows_params(side: str | None, outcome: str | None) -> dict[str, str]:

@@ -159,7 +159,10 @@ def _ids(cells: Row) -> dict[str, Any]:
 
 
 def _cluster(case: Case, text: str | None) -> str | None:
-    """'reviews' or 'reviews/v2' → Istio's outbound cluster; ':9080' → the inbound one; else as it stands."""
+    """'reviews' or 'reviews/v2' → Istio's outbound cluster; ':9080' → the inbound one; else as it stands, and
+    so what follows '=' (with '/' for the '|' that ends a cell)."""
+    if text is not None and text.startswith("="):
+        return text[1:].replace("/", "|")
     if text is None or ("/" not in text and not text.startswith(":") and not text.islower()):
         return text
     if text.startswith(":"):

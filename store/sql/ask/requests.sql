@@ -25,6 +25,7 @@ select
     epoch_us(time) as time_us, duration_us / 1000 as duration_ms, reporter, signal, protocol, method, authority, path,
     route, status_code, grpc_status, response_flags, response_code_details, outcome, attempts, request_id,
     replace(trace_id::varchar, '-', '') as trace_id, case when span_id is not null then printf('%016x', span_id) end as span_id, tls, user_agent,
+    background_of(user_agent, path, upstream_cluster) as background,
     request_bytes, response_bytes, source_address,
     case when leg = 'out' then upstream_address else downstream_local_address end as destination_address,
     caller.node as source_node, callee.node as target_node, row_hash

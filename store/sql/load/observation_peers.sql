@@ -8,11 +8,12 @@ select
     null::varchar as target_kind, null::varchar as target_system, null::varchar as target_name,
     hash(
         signal, reporter, emitter, protocol, source_ip, destination_ip, answered, named_host,
-        upstream_cluster, source_principal
+        upstream_cluster, source_principal, background
     ) as peer_key
 from (
     select
         *,
+        background_of(user_agent, path, upstream_cluster) as background,
         ip_of(source_address) as source_ip,
         case
             when reporter = 'destination' then coalesce(ip_of(downstream_local_address), ip_of(upstream_address))

@@ -13,7 +13,7 @@ select
     end as service_host,
     try_cast(nullif(port, '') as integer) as service_port,
     case when signal <> 'span' or answered then nullif(named_subset, '') end as subset,
-    protocol, source_principal, upstream_cluster, target_kind, target_system, target_name
+    protocol, source_principal, upstream_cluster, target_kind, target_system, target_name, background
 from (
     select
         *,

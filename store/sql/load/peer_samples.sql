@@ -6,7 +6,8 @@ select
     any_value(destination_ip) as destination_ip, any_value(answered) as answered,
     any_value(named_host) as named_host, any_value(upstream_cluster) as upstream_cluster,
     any_value(source_principal) as source_principal, any_value(target_kind) as target_kind,
-    any_value(target_system) as target_system, any_value(target_name) as target_name
+    any_value(target_system) as target_system, any_value(target_name) as target_name,
+    any_value(background) as background
 from ({{keyed}})
 where peer_key is not null
 group by peer_key

@@ -9,7 +9,7 @@ select
     *,
     case when is_request then hash(
         signal, reporter, emitter, protocol, source_ip, destination_ip, answered, named_host, upstream_cluster,
-        target_kind, target_system, target_name
+        target_kind, target_system, target_name, background
     ) end as peer_key
 from (
     select
@@ -21,6 +21,9 @@ from (
             else 'tcp'
         end as protocol,
         null::varchar as source_principal,
+        background_of(
+            user_agent, nullif(regexp_extract(url, '^(?:[a-z]+://[^/?#]+)?(/.*)$', 1), ''), upstream_cluster
+        ) as background,
         case
             when signal = 'span' or (reporter = 'destination' and target_kind is null) then ip_of(peer_address)
         end as source_ip,

@@ -19,7 +19,7 @@ with heard as materialized (
 told as materialized (
     select
         heard.peer_key, heard.minute, peers.signal, signal_rank(peers.signal) as rank, peers.reporter,
-        peers.protocol, peers.service_host, peers.subset, peers.destination_ip, peers.source_ip,
+        peers.protocol, peers.service_host, peers.subset, peers.destination_ip, peers.source_ip, peers.background,
         coalesce(
             here.proxy, proxy_name(peers.reporter, peers.emitter, peers.source_ip, peers.destination_ip)
         ) as proxy,
@@ -90,16 +90,16 @@ spans_out as (
       )
 ),
 outbound as (
-    select * from counted where reporter <> 'destination' and rank < 5
+    select * from counted where reporter <> 'destination' and rank < 5 and counts_background(background)
     union all
-    select * from spans_out
+    select * from spans_out where counts_background(background)
 ),
 inbound as (
     select counted.*, spoke.proxy is not null as covered
     from counted
     left join spoke
         on spoke.proxy = counted.caller and spoke.minute = counted.minute and spoke.rank <= counted.rank
-    where reporter <> 'source' and (counted.rank < 5 or not exists (
+    where reporter <> 'source' and counts_background(background) and (counted.rank < 5 or not exists (
         from outdone
         where outdone.proxy = counted.proxy and outdone.minute = counted.minute and leg = 'in'
     ))
@@ -111,7 +111,8 @@ select
         -- An answer (for a span the subset stands only where one came) from an unknown address.
         when (destination_ip is not null or signal = 'span') and subset is not null and service_host is not null
             then hash('subset', service_host, subset)
-        when destination_ip is not null and host_namespace(service_host) is null
+        -- A host outside the mesh is one node, whether or not it answered.
+        when host_namespace(service_host) is null and (destination_ip is not null or contains(service_host, '.'))
             then hash('external', coalesce(service_host, destination_ip))
         when service_host is not null then hash('service', service_host)
         else hash('unknown')

@@ -32,7 +32,7 @@ with mine as materialized (
         on callee.address = peers.destination_ip
         and heard.minute + interval '59.999999 seconds' >= callee.since
         and heard.minute + interval '59.999999 seconds' < callee.until
-    where peers.signal = 'app_span'
+    where peers.signal = 'app_span' and counts_background(peers.background)
 ),
 -- What the mesh reports: by which proxy (as the instance it is), of whom.
 mesh as (

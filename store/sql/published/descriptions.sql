@@ -113,6 +113,7 @@ select * from (values
     ('*', 'parent_span_id', 'The parent''s span id; null: a root.'),
     ('*', 'tls', 'Downstream side: mutual, simple, none; null: not known.'),
     ('*', 'user_agent', 'The User-Agent header.'),
+    ('*', 'background', 'What no user asked for: probe, scrape, export, proxy; null for every other request.'),
     ('*', 'forwarded_for', 'The X-Forwarded-For header.'),
     ('*', 'sni', 'The server name the client asked for (TLS).'),
     ('*', 'upstream_address', 'IP:PORT of the upstream host, the last one tried.'),

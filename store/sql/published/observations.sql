@@ -23,7 +23,7 @@ select
     seen.request_bytes, seen.response_bytes, seen.attempts, seen.request_id,
     replace(seen.trace_id::varchar, '-', '') as trace_id,
     case when seen.span_id is not null then printf('%016x', seen.span_id) end as span_id,
-    seen.tls, seen.user_agent, seen.forwarded_for, seen.sni, seen.upstream_local_address, seen.downstream_local_address,
+    seen.tls, seen.user_agent, peers.background, seen.forwarded_for, seen.sni, seen.upstream_local_address, seen.downstream_local_address,
     seen.request_last_rx_us, seen.upstream_first_tx_us, seen.upstream_last_tx_us, seen.upstream_first_rx_us,
     seen.upstream_last_rx_us, seen.downstream_first_tx_us, seen.downstream_last_tx_us, seen.attributes
 from observed(timestamp '0001-01-01', timestamp 'infinity') as seen

@@ -1,5 +1,6 @@
 -- Each request (TCP: connection) once, as its caller got it: the client view of the graph. A gateway's row is
--- two requests, the one it received and the one it made. `outcome` is 'ok' | 'error' | 'client_gone' | 'unknown'.
+-- two requests, the one it received and the one it made. Without probes, scrapes and exports (`background`), unless
+-- asked: set variable show_background = true. `outcome` is 'ok' | 'error' | 'client_gone' | 'unknown'.
 create or replace view requests as
 select
     seen.time, seen.duration_us, seen.reporter, seen.signal, seen.emitter, seen.protocol, seen.http_version, seen.method,
@@ -22,7 +23,8 @@ select
     seen.request_bytes, seen.response_bytes, seen.attempts, seen.request_id,
     replace(seen.trace_id::varchar, '-', '') as trace_id,
     case when seen.span_id is not null then printf('%016x', seen.span_id) end as span_id,
-    seen.tls, seen.user_agent, seen.attributes
+    seen.tls, seen.user_agent, background_of(seen.user_agent, seen.path, seen.upstream_cluster) as background,
+    seen.attributes
 from lane_rows(timestamp '1970-01-01', timestamp '2200-01-01', 'version') as seen
 left join ends() as caller on caller.end_no = seen.source_end
 left join ends() as callee on callee.end_no = seen.target_end

@@ -21,7 +21,7 @@ create table if not exists {{known}}.peers (
     peer_key ubigint not null, signal varchar, reporter varchar, emitter varchar, source_ip varchar,
     destination_ip varchar, service_host varchar, service_port integer, subset varchar, protocol varchar,
     source_principal varchar, upstream_cluster varchar,
-    target_kind varchar, target_system varchar, target_name varchar
+    target_kind varchar, target_system varchar, target_name varchar, background varchar
 );
 create table if not exists {{known}}.activity (minute timestamp not null, peer_key ubigint not null, "rows" bigint not null);
 create table if not exists {{known}}.identity_facts (
