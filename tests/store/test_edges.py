@@ -14,6 +14,7 @@ from store.frames import Batch
 from store.graph_formats import node_label
 from store.queries import Queries
 from store.query_types import GraphQuery, Window
+from store.span_links import keep_span_links
 from tests.store.edge_cases_reader import Case, Row, read_cases
 from tests.store.journals import batch, open_store, write_journal
 
@@ -53,6 +54,7 @@ def test_edges(case: Case, store: Store, queries: Queries) -> None:
     found = [shown(edge, graph, names, list(wanted[0])) for edge in graph["edges"]]
     assert sorted(map(str, found)) == sorted(map(str, wanted))
     with store.reader(start, end) as cursor:
+        keep_span_links(cursor, Window(start, end))  # planning them anew for every case would take minutes
         told = "select id, requests, errors, p95_ms from edges($start, $end) order by all"
         table = cursor.execute(told, {"start": start, "end": end}).fetchall()
         counted = "select count(*) from lane_rows($start, $end, 'version') where view = 'client'"
