@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from sidelight.mesh import Mesh
-from tests.browser.pages import browser, context, open_page
+from tests.browser.pages import browser, context, open_page, tab
 from tests.running_server import Server, wait_for
 
-__all__ = ["browser", "context", "open_page"]
+__all__ = ["browser", "context", "open_page", "tab"]
 
 # Some 5,700 requests between services.
 REQUESTS = 1600
