@@ -24,6 +24,7 @@ from collector.cors import PREFLIGHT, Origins
 from collector.decode import limits
 from collector.errors import Overloaded, PortTaken, Refused, TooLarge, TooSlow, UnknownForm, status_of
 from collector.intake import Intake
+from collector.quiet_server import QuietServer
 from collector.settings import CollectorSettings, read_tokens, split_address
 
 PATHS = {"/v1/traces": "otlp_traces", "/v1/logs": "otlp_logs", "/v1/metrics": "otlp_metrics"}
@@ -206,7 +207,7 @@ class HttpServer:
             ssl_ca_certs=str(settings.client_ca) if settings.client_ca else None,
             ssl_cert_reqs=ssl.CERT_REQUIRED if settings.client_ca else ssl.CERT_NONE,
         )
-        self._server = _Quiet(config)
+        self._server = _Server(config)
         self._task: asyncio.Task[None] | None = None
         self.address = settings.http
 
@@ -225,7 +226,7 @@ class HttpServer:
             await self._task
 
 
-class _Quiet(uvicorn.Server):
+class _Server(QuietServer):
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.listening = asyncio.Event()

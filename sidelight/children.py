@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import select
 import signal
 import sys
 import threading
@@ -25,13 +26,28 @@ def follow_parent(parent: int) -> None:
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
     def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.2)
+        _wait_for_end(parent)
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(_LINGER_SECONDS)
         os._exit(1)
 
     threading.Thread(target=watch, name="parent-watch", daemon=True).start()
+
+
+def _wait_for_end(parent: int) -> None:
+    """Until our parent is no more, without waking up meanwhile (a laptop's battery pays for every tick)."""
+    try:
+        descriptor = os.pidfd_open(parent)
+    except ProcessLookupError:
+        return
+    except OSError:  # an old kernel, or a container that forbids it
+        while os.getppid() == parent:
+            time.sleep(0.2)
+        return
+    ending = select.poll()
+    ending.register(descriptor, select.POLLIN)
+    while os.getppid() == parent:
+        ending.poll()
 
 
 def main(arguments: list[str]) -> int:

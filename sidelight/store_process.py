@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import ssl
 import threading
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,14 +39,14 @@ def dashboard_settings(settings: dict[str, Any], tokens: tuple[str, ...] = ()) -
 
 def _leave_when_failed(store: Store) -> None:
     """DuckDB gave up for good: end, so that the supervisor starts a fresh process on the same files."""
-    while store.failure is None:
-        time.sleep(0.5)
+    store.failed.wait()
     os._exit(1)
 
 
 def run_store_process(settings: dict[str, Any]) -> int:
     import uvicorn
 
+    from collector.quiet_server import QuietServer
     from dashboard.app import build_app
     from store.engine import Store
     from store.queries import Queries
@@ -63,7 +62,7 @@ def run_store_process(settings: dict[str, Any]) -> int:
             tokens = (*shown, local_token(Path(settings["data"])))
         app = build_app(Queries(store), dashboard_settings(settings, tokens))
         host, _, port = settings["ui"].rpartition(":")
-        uvicorn.run(
+        config = uvicorn.Config(
             app,
             host=host.strip("[]"),
             port=int(port),
@@ -75,6 +74,7 @@ def run_store_process(settings: dict[str, Any]) -> int:
             ssl_ca_certs=settings["client_ca"],
             ssl_cert_reqs=ssl.CERT_REQUIRED if settings["client_ca"] else ssl.CERT_NONE,
         )
+        QuietServer(config).run()
     finally:
         store.stop()
     return 0

@@ -39,6 +39,10 @@ log = logging.getLogger(__name__)
 _SEAL_TURN_S = 3.0
 
 
+_REST = 4
+"""A loader or sealer with nothing to do pauses up to this many times its usual interval."""
+
+
 def _no_step(name: str) -> None:
     """Called at each named step of a seal; tests replace it to die there."""
 
@@ -51,6 +55,7 @@ class Store:
         self.lock = threading.RLock()
         self.step: Callable[[str], None] = _no_step
         self.failure: BaseException | None = None
+        self.failed = threading.Event()
         self._database: Database | None = None
         self._slices = HotSlices()
         self._segments: list[Segment] = []
@@ -126,14 +131,16 @@ class Store:
             self._database = None
 
     def _run(self, name: str, work: Callable[[], int]) -> None:
-        pause = self.settings.poll_interval_s
+        often = pause = self.settings.poll_interval_s
         while not self._stopping.is_set():
             try:
                 did = work()
-                pause = self.settings.poll_interval_s
+                # Who finds nothing looks less often: a store at rest should not keep a laptop awake.
+                pause = often if did else min(pause * 2, often * _REST)
             except StoreFailed as error:
                 log.critical("%s: %s", name, error)
                 self.failure = error
+                self.failed.set()
                 return
             except Exception as error:
                 if self._stopping.is_set():

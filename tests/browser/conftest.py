@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.browser.pages import browser, context, open_page
+from tests.browser.pages import browser, context, open_page, tab
 from tests.dashboard.fake_server import Answers, serving
 
-__all__ = ["browser", "context", "open_page"]
+__all__ = ["browser", "context", "open_page", "tab"]
 
 
 @pytest.fixture(scope="module")

@@ -66,23 +66,28 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
     profile.close()
 
 
-@pytest.fixture
-def open_page(context: BrowserContext) -> Iterator[Callable[[str], Page]]:
-    """``open_page(url)``; afterwards no console error or exception may have happened."""
+@pytest.fixture(scope="module")
+def tab(context: BrowserContext) -> Iterator[tuple[Page, list[str]]]:
+    """One tab for a module (a new one costs a process each), and what went wrong on it."""
+    page = context.new_page()
     problems: list[str] = []
-    pages: list[Page] = []
+    page.on("pageerror", lambda error: problems.append(f"exception: {error}"))
+    page.on("console", lambda said: problems.append(said.text) if said.type in ("error", "warning") else None)
+    yield page, problems
+    page.close()
+
+
+@pytest.fixture
+def open_page(tab: tuple[Page, list[str]]) -> Iterator[Callable[[str], Page]]:
+    """``open_page(url)`` loads it anew; afterwards no console error or exception may have happened."""
+    page, problems = tab
 
     def opened(url: str) -> Page:
-        page = context.new_page()
-        pages.append(page)
-        page.on("pageerror", lambda error: problems.append(f"exception: {error}"))
-        page.on(
-            "console", lambda said: problems.append(said.text) if said.type in ("error", "warning") else None
-        )
         page.goto(url, wait_until="commit")
         return page
 
     yield opened
-    for page in pages:
-        page.close()
-    assert problems == [], "\n".join(problems)
+    found = problems.copy()
+    page.goto("about:blank")  # what it still asked of a server that ends is no problem of the page
+    problems.clear()
+    assert found == [], "\n".join(found)

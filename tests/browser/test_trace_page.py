@@ -28,9 +28,9 @@ def html() -> str:
     return f"<!doctype html><meta charset=utf-8><style>{styles}</style><div id=here></div>{scripts}"
 
 
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """An empty page with the scripts loaded; an error on it fails the test."""
+@pytest.fixture(scope="module")
+def tab(browser: Browser) -> Iterator[tuple[Page, list[str]]]:
+    """One tab for all tests (a new one costs a process each), and what went wrong on it."""
     opened = browser.new_page(viewport={"width": 1200, "height": 760}, device_scale_factor=2)
     opened.set_default_timeout(PATIENCE_MS)
     problems: list[str] = []
@@ -39,9 +39,17 @@ def page(browser: Browser) -> Iterator[Page]:
     opened.route(
         "http://waterfall.test/**", lambda route: route.fulfill(body=html(), content_type="text/html")
     )
+    yield opened, problems
+    opened.close()
+
+
+@pytest.fixture
+def page(tab: tuple[Page, list[str]]) -> Iterator[Page]:
+    """An empty page with the scripts loaded anew; an error on it fails the test."""
+    opened, problems = tab
+    problems.clear()
     opened.goto(URL)
     yield opened
-    opened.close()
     assert problems == []
 
 
