@@ -5,7 +5,7 @@ select * from (values
     ('about', 'value', 'Its value, as text.'),
 
     ('observations', '', 'One row per request or connection as one proxy saw it: the caller''s sidecar, the called one, a gateway. Not counted once; see requests.'),
-    ('requests', '', 'Each request (TCP: connection) once, as its caller got it: what the graph counts. A gateway''s row is two: the request it received and the one it made. Without probes, scrapes and exports, unless asked: set variable show_background = true.'),
+    ('requests', '', 'Each request (TCP: connection) once, as its caller got it: what the graph counts. A gateway''s row is two: the request it received and the one it made. Without probes, scrapes and exports (`background`), which are in observations.'),
     ('spans', '', 'Spans of proxies and applications, as received.'),
     ('logs', '', 'Log records of applications (OTLP).'),
     ('metric_points', '', 'Data points of metrics (OTLP, scrapes), as received.'),
