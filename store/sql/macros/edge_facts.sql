@@ -141,14 +141,33 @@ tallied as (
         attempts, (attempts is not null)::bigint as attempts_known
     from found join loose_lane using (lane_key, minute_no, linked)
 ),
+-- What percentiles are of, by numbers: grouping rows by the names and ids themselves costs more than the percentiles.
+place as materialized (
+    select row_number() over () as place_no, dense_rank() over (order by called_no, view) as node_place_no, *
+    from (
+        select distinct edge_no, coalesce(only_no, target_no) as called_no, view, leg
+        from (select edge_no, target_no, view, leg from known_lane union all select edge_no, target_no, view, leg from loose_lane)
+    )
+),
+placed_lane as materialized (
+    select lane_key, minute_no, place_no::integer as place_no, node_place_no::integer as node_place_no
+    from known_lane join place using (edge_no, view, leg)
+),
 timed as not materialized (
-    select bucket, edge_no, coalesce(only_no, target_no) as called_no, view, leg, duration_us
-    from seen join known_lane using (lane_key, minute_no)
+    select bucket, place_no, node_place_no, duration_us
+    from seen join placed_lane using (lane_key, minute_no)
     where duration_us is not null and status_code is distinct from 101
     union all
-    select bucket, edge_no, coalesce(only_no, target_no) as called_no, view, leg, duration_us
-    from found join loose_lane using (lane_key, minute_no, linked)
+    select bucket, place_no::integer, node_place_no::integer, duration_us
+    from found join loose_lane using (lane_key, minute_no, linked) join place using (edge_no, view, leg)
     where duration_us is not null and status_code is distinct from 101
+),
+ranked as (
+    select
+        bucket, place_no, node_place_no,
+        quantile_cont(duration_us, [0.5, 0.9, 0.95, 0.99])::double[] as quantiles_us
+    from timed
+    group by grouping sets ((bucket, place_no), (bucket, node_place_no))
 )
 select
     'count' as fact, bucket, edge_no, source_no, target_no, protocol, view, leg, signal, share_service,
@@ -160,8 +179,10 @@ select
 from tallied
 group by all
 union all by name
-select
-    case grouping(edge_no) when 0 then 'latency' else 'node' end as fact, bucket, edge_no, called_no as target_no, view,
-    leg, quantile_cont(duration_us, [0.5, 0.9, 0.95, 0.99])::double[] as quantiles_us
-from timed
-group by grouping sets ((bucket, edge_no, called_no, view, leg), (bucket, called_no, view));
+select 'latency' as fact, bucket, edge_no, called_no as target_no, view, leg, quantiles_us
+from ranked join place using (place_no)
+where ranked.place_no is not null
+union all by name
+select 'node' as fact, bucket, called_no as target_no, view, quantiles_us
+from ranked join (select distinct node_place_no, called_no, view from place) using (node_place_no)
+where ranked.place_no is null;
