@@ -125,7 +125,7 @@ class Server:
             return False
 
     def sql(self, statement: str) -> list[dict[str, Any]]:
-        """Rows of one statement, through the HTTP SQL endpoint; asked again where a busy machine was too slow for it."""
+        """Rows of one statement, by the HTTP SQL endpoint; asked again where a busy machine was too slow for it."""
         for _ in range(3):
             try:
                 return self._sql(statement)
