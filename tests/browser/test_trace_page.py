@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from dashboard.waterfall import waterfall_payload
 from fixtures.traces import bookinfo_trace, large_trace
@@ -217,7 +217,7 @@ def test_the_spans_are_also_a_table(page: Page) -> None:
     """What the canvas shows can be read by a screen reader and copied: the first 200 visible rows."""
     draw(page, large_trace(300))
     page.locator(".wf-table summary").click()
-    assert page.locator(".wf-spans tbody tr").count() == 200
+    expect(page.locator(".wf-spans tbody tr")).to_have_count(200)
     assert "first 200 of 300" in page.locator(".wf-spans caption").inner_text()
     press(page, "Home")
     assert "svc-00 (proxy)" in page.locator("[aria-live]").inner_text()
