@@ -118,12 +118,6 @@ class ViewState:
             params["namespace"] = list(self.namespaces)
         return params | ({"background": "1"} if self.background else {})
 
-    def time_params(self) -> dict[str, str]:
-        """``from``/``to`` or ``window`` alone, for `/api/requests` and `/api/timeseries`."""
-        if self.start and self.end:
-            return {"from": self.start, "to": self.end}
-        return {"window": self.window}
-
     @property
     def selection(self) -> dict[str, str] | None:
         """``{"kind": "node" | "edge", "id": …}`` or None."""

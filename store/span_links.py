@@ -1,7 +1,7 @@
 """Applications' spans and their other halves, found once for all the statements of one question.
 
-The macro `span_links` stands in the graph's statements several times, and planning it costs more than most
-questions. What must stay true: on a reader's cursor it answers what it would have answered.
+The macro `span_links` stands in the graph's statements several times, and each mention would look for the
+halves anew. What must stay true: on a reader's cursor it answers what it would have answered.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ def test_edges(case: Case, store: Store, queries: Queries) -> None:
     found = [shown(edge, graph, names, list(wanted[0])) for edge in graph["edges"]]
     assert sorted(map(str, found)) == sorted(map(str, wanted))
     with store.reader(start, end) as cursor:
-        keep_span_links(cursor, Window(start, end))  # planning them anew for every case would take minutes
+        keep_span_links(cursor, Window(start, end))  # once a case, as a question of the API does
         told = "select id, requests, errors, p95_ms from edges($start, $end) order by all"
         table = cursor.execute(told, {"start": start, "end": end}).fetchall()
         counted = "select count(*) from lane_rows($start, $end, 'version') where view = 'client'"
