@@ -32,11 +32,11 @@ REJECT_ROWS_MAX = 1000  # per file; all are counted
 _PLANNED = {
     "traefik": "Traefik access logs",
     "linkerd": "Linkerd access logs",
-    "ztunnel": "ztunnel logs",
     "otlp": "OTLP files",
     "zipkin": "Zipkin files",
 }
 FORMATS = ("auto", *READABLE, *_PLANNED)
+_READABLE = f"{', '.join(READABLE[:-1])} and {READABLE[-1]}"
 
 Sink = Callable[[Batch], None]
 Known = Callable[[list[str]], set[str]]
@@ -64,7 +64,7 @@ class Outcome:
 def check_format(name: str) -> None:
     """Raises CannotRead for a format that is planned or unknown."""
     if name in _PLANNED:
-        raise CannotRead(f"{_PLANNED[name]} cannot be imported yet; istio, envoy and json can.")
+        raise CannotRead(f"{_PLANNED[name]} cannot be imported yet; {_READABLE} can.")
     if name not in FORMATS:
         raise CannotRead(f"There is no format {name!r}. Use one of: auto, {', '.join(READABLE)}.")
 
@@ -79,7 +79,7 @@ def import_file(
     now_us: int,
     progress: Progress = lambda _bytes, _lines: None,
 ) -> Outcome:
-    """Read ``file`` to its end. ``form`` is one of auto, istio, envoy, json, or the user's own; ``sink`` returns
+    """Read ``file`` to its end. ``form`` is auto, one of READABLE, or the user's own; ``sink`` returns
     once a batch is durable and may raise. Raises CannotRead if this is no access log."""
     return _Import(file, pod, sink, known, now_us, progress).run(form)
 
@@ -121,12 +121,12 @@ class _Import:
         if found is not None and not found.readable and form == "auto":
             raise CannotRead(
                 f"{self._file.path} looks like {found.name}: {_PLANNED[found.name]} cannot be imported yet; "
-                "istio, envoy and json can."
+                f"{_READABLE} can."
             )
         if found is None and form == "auto":
             raise CannotRead(
                 f"{self._file.path} holds no access-log lines of a known format. "
-                "If it is one, say which with --format istio, envoy or json."
+                f"If it is one, say which with --format: {_READABLE}."
             )
         name = found.name if form == "auto" and found else form
         # Container logs mix forms; a format that was asked for is taken at its word.

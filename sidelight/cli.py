@@ -129,7 +129,7 @@ def demo(
 def import_(
     files: Annotated[list[str], typer.Argument(help="Access-log files, gzip or not; '-' is stdin.")],
     data: DataOption = DEFAULT_DATA,
-    format: Annotated[str, typer.Option("--format", help="auto, istio, envoy or json.")] = "auto",
+    format: Annotated[str, typer.Option("--format", help="auto, istio, envoy, json or ztunnel.")] = "auto",
     format_string: Annotated[str | None, typer.Option(help="An Envoy format string of your own.")] = None,
     emitter: Annotated[str | None, typer.Option(help="NS/POD whose proxy wrote these lines.")] = None,
     names: Annotated[Path | None, typer.Option(help="Names for addresses outside the mesh (YAML).")] = None,

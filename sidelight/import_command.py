@@ -219,7 +219,7 @@ def _report(path: str, outcome: Outcome, console: Console) -> None:
     if outcome.rejected:
         parts.append(f"{outcome.rejected:,} lines could not be read")
     _say(console, f"{path}: {'; '.join(parts)}")
-    if outcome.rows and not outcome.emitter:
+    if outcome.rows and not outcome.emitter and outcome.format != "ztunnel":  # whose lines name their pods
         _say(
             console,
             f"{path}: nothing says which pod wrote it, so its own end of each edge stays unknown. "

@@ -112,6 +112,31 @@ def test_a_file_becomes_rows_and_says_so(run: Run, tmp_path: Path) -> None:
     assert (identity["workload"], identity["namespace"], identity["version"]) == ("reviews-v1", "shop", "v1")
 
 
+@pytest.mark.parametrize("form", ["auto", "ztunnel"])
+def test_a_ztunnels_log_speaks_for_all_pods_of_its_node(run: Run, tmp_path: Path, form: str) -> None:
+    """Rows of each pod by its own name, who is at which address, opened connections apart, a bad line by number."""
+    lines = [line for line in captured("ztunnel.txt").splitlines(keepends=True) if not line.startswith(b"#")]
+    path = tmp_path / "ztunnel.log"
+    path.write_bytes(
+        b"".join(lines) + b"2026-11-21T12:00:40.242Z\tinfo\taccess\tconnection complete\tsrc.addr=?\n"
+    )
+    status, said = run(path, format=form)
+    assert status == 0
+    assert "37 rows from 40 lines of ztunnel" in said
+    assert "which pod wrote it" not in said, "each line names the pod it speaks for"
+    assert f"{path}:40" in said
+    rows = run.target.rows()
+    assert {row["signal"] for row in rows} == {"ztunnel"}
+    assert {"productpage-v1-87d54dd59-c7jts.bookinfo", "mysqldb-v1-64bc584fdc-bb5vw.travel-agency"} <= {
+        row["emitter"] for row in rows
+    }
+    waypoints = {row["emitter"] for row in run.target.rows("identities") if row["node_type"] == "waypoint"}
+    assert waypoints == {"waypoint-5cb6c6977c-ln2h5.bookinfo"}
+    status, said = run(path, format=form)
+    assert "adds nothing" in said
+    assert run.target.rows() == rows
+
+
 def test_a_format_of_the_users_own_is_read_and_remembered(run: Run, tmp_path: Path) -> None:
     """Rows by --format-string, a line that does not fit is named, a second import adds nothing."""
     path = tmp_path / "own.log"
@@ -307,9 +332,9 @@ def test_wrong_options_are_one_sentence(
         ),
         ("a.log.zst", b"\x28\xb5\x2f\xfd" + b"x" * 100, "zstd -dc"),
         (
-            "ztunnel.log",
-            b'{"scope":"access","message":"connection complete"}\n',
-            "ztunnel logs cannot be imported yet",
+            "spans.json",
+            b'{"resourceSpans":[]}\n',
+            "OTLP files cannot be imported yet; istio, envoy, json and ztunnel can",
         ),
         ("broken.gz", b"\x1f\x8b\x08\x00broken", "cannot be read further"),
     ],

@@ -20,23 +20,25 @@ from collector.decode.access_log_json import parse_json
 from collector.decode.access_log_rows import build_rows
 from collector.decode.access_log_text import parse_text
 from collector.decode.text import to_text
+from collector.decode.ztunnel_lines import is_ztunnel, parse_ztunnel
+from collector.decode.ztunnel_rows import ztunnel_rows
 from store.schema import OBSERVATIONS, TABLES
 
-READABLE = ("istio", "envoy", "json")
+READABLE = ("istio", "envoy", "json", "ztunnel")
 LINE_BYTES_MAX = 1024 * 1024
 
 
 @dataclass
 class DecodedChunk:
-    """``requests`` and ``connections`` are rows of `observations` (HTTP and TCP apart: a connection's last
-    row wins), ``identities`` what they teach; all of export 0."""
+    """``requests`` and ``connections`` are rows of `observations` (of ``connections``, Envoy's TCP, the last row
+    of each wins), ``identities`` what they teach; all of export 0."""
 
     requests: pa.Table = field(default_factory=OBSERVATIONS.empty_table)
     connections: pa.Table = field(default_factory=OBSERVATIONS.empty_table)
     identities: pa.Table = field(default_factory=TABLES["identities"].empty_table)
     rejects: list[Reject] = field(default_factory=list)
     lines: int = 0  # that were not empty
-    skipped: int = 0  # start, periodic and listener records
+    skipped: int = 0  # start, periodic and listener records, connections that only opened
 
 
 def detect(data: bytes) -> Format | None:
@@ -56,18 +58,40 @@ def decode_chunk(
         parsed = _parse_own(texts, lines, families)
     else:
         texts, lines, decoded.rejects = strip_prefixes(texts, lines)
-        parsed = _parse(texts, lines, families)
+        if "ztunnel" in families:
+            texts, lines = _take_ztunnel(texts, lines, families, decoded)
+        parsed = _parse(texts, lines, families - {"ztunnel"})
     emitter.learn(parsed.fields)
     rows = build_rows(parsed.fields, emitter)
     decoded.rejects = sorted([*decoded.rejects, *parsed.rejects, *rows.rejects], key=lambda one: one.line)
-    decoded.skipped = rows.skipped
-    decoded.requests = rows.observations
+    decoded.skipped += rows.skipped
+    requests = rows.observations
     if rows.is_tcp.any():
-        decoded.requests = rows.observations.filter(pa.array(~rows.is_tcp))
+        requests = rows.observations.filter(pa.array(~rows.is_tcp))
         decoded.connections = rows.observations.filter(pa.array(rows.is_tcp))
+    decoded.requests = pa.concat_tables([decoded.requests, requests])
     if rows.observations.num_rows:
-        decoded.identities = emitter.identities(pc.min(rows.observations["time"]))
+        identities = emitter.identities(pc.min(rows.observations["time"]))
+        decoded.identities = pa.concat_tables([decoded.identities, identities])
     return decoded
+
+
+def _take_ztunnel(
+    texts: pa.StringArray, lines: Lines, families: frozenset[str], decoded: DecodedChunk
+) -> tuple[pa.StringArray, Lines]:
+    """ztunnel's lines into ``decoded``; returns the others. They have nothing in common with Envoy's, not even
+    one writer for the file."""
+    if len(families) == 1:  # asked for: taken at its word
+        theirs = np.ones(len(texts), bool)
+    else:
+        theirs = is_ztunnel(texts)
+        if not theirs.any():
+            return texts, lines
+    found = parse_ztunnel(texts.filter(pa.array(theirs)), lines[theirs])
+    decoded.requests, decoded.identities, rejects = ztunnel_rows(found.fields)
+    decoded.rejects += found.rejects + rejects
+    decoded.skipped += found.opened
+    return texts.filter(pa.array(~theirs)), lines[~theirs]
 
 
 def _parse_own(texts: pa.StringArray, lines: Lines, form: LineFormat) -> ParsedLines:
@@ -84,6 +108,8 @@ def _parse_own(texts: pa.StringArray, lines: Lines, form: LineFormat) -> ParsedL
 
 def _parse(texts: pa.StringArray, lines: Lines, families: frozenset[str]) -> ParsedLines:
     is_json = pc.starts_with(texts, "{").to_numpy(zero_copy_only=False).astype(bool)
+    if not len(texts):
+        return ParsedLines(join_fields([]))
     text_families = families - {"json"}
     pieces: list[ParsedLines] = []
     if is_json.any() and "json" in families:

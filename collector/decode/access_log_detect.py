@@ -16,12 +16,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from collector.decode.access_log_fields import Lines, Reject, reject
+from collector.decode.ztunnel_lines import JSON_MARK, TEXT_MARK
 
 _STAMP = r"\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:\d\d)"
 _PREFIX = rf"^(?:\[pod/[^\]]*\] |[\w.-]+ +\| |{_STAMP} (?:(?:stdout|stderr) [FP] )?)+"
 _CRI_PART = re.compile(rf"^({_STAMP} (stdout|stderr)) P (.*)$", re.S)
 _CRI_END = re.compile(rf"^{_STAMP} (stdout|stderr) F (.*)$", re.S)
 _DOCKER = r'^\{"log":\s*"'
+# What a line begins with that has nothing before it: Envoy's time, JSON, a request line, ztunnel's time and tab.
+_PLAIN = rf'^(?:\[\d|\{{|"|{_STAMP}\t)'
+# In old versions, and where a terminal was copied, blanks follow ztunnel's time: it would be taken for a prefix.
+_ZTUNNEL_HEAD = rf"({_STAMP})[ \t]+([A-Za-z]+)[ \t]+access:?[ \t]+(connection [a-z]+)[ \t]+"
 
 _TEXT_HEAD = re.compile(
     r'"[^ "]* .*? ?(?:HTTP/[\d.]+|-)" (?:\d+|-) (?:-|[A-Z][A-Z0-9_,]*) (?P<after>.{0,200})'
@@ -30,7 +35,6 @@ _ENVOY_AFTER = re.compile(r'(?:[a-z]\S* )?(?:\d+|-) (?:\d+|-) (?:-?\d+|-) (?:\d+
 _ELSEWHERE = (
     ("zipkin", re.compile(r'^\[?\{.*"traceId"\s*:.*"localEndpoint"')),
     ("otlp", re.compile(r'^\{\s*"resource(?:Spans|Logs|Metrics)"')),
-    ("ztunnel", re.compile(r'"scope":"access"|\baccess\tconnection (?:complete|opened|failed)')),
     ("traefik", re.compile(r'"(?:DownstreamStatus|RouterName)"\s*:|" \d+ "[^"]*@\w+" "[^"]*" \d+ms$')),
     ("linkerd", re.compile(r'"(?:processing_ns|total_ns)"\s*:|^\S+ \S+ - \[[^\]]+\] "[^"]*" \d+ ')),
 )
@@ -40,7 +44,7 @@ _SAMPLE_CHARACTERS = 4096
 
 @dataclass(frozen=True)
 class Format:
-    """``name``: 'istio' | 'envoy' | 'json', or with ``readable`` False one that is only recognised."""
+    """``name``: 'istio' | 'envoy' | 'json' | 'ztunnel', or with ``readable`` False one that is only recognised."""
 
     name: str
     readable: bool = True
@@ -59,6 +63,8 @@ def detect_format(texts: list[str]) -> Format | None:
 
 
 def _format_of(text: str) -> Format | None:
+    if TEXT_MARK in text or (text.startswith("{") and re.search(JSON_MARK, text)):
+        return Format("ztunnel")
     for name, pattern in _ELSEWHERE:
         if pattern.search(text):
             return Format(name, readable=False)
@@ -78,13 +84,20 @@ def strip_prefixes(texts: pa.StringArray, lines: Lines) -> tuple[pa.StringArray,
     docker = _mask(pc.match_substring_regex(texts, _DOCKER))
     if docker.any():
         texts, lines = _out_of_docker(texts, lines, docker, rejects)
-    plain = _mask(pc.match_substring_regex(texts, r'^(?:\[\d|\{|")'))
+    plain = _mask(pc.match_substring_regex(texts, _PLAIN))
     if plain.all():
         return texts, lines, rejects
     if _mask(pc.match_substring_regex(texts, rf"^{_STAMP} (?:stdout|stderr) P ")).any():
         texts, lines = _join_parts(texts, lines)
-        plain = _mask(pc.match_substring_regex(texts, r'^(?:\[\d|\{|")'))
-    bare = pc.replace_substring_regex(texts.filter(pa.array(~plain)), _PREFIX, "")
+        plain = _mask(pc.match_substring_regex(texts, _PLAIN))
+    bare = texts.filter(pa.array(~plain))
+    blank = pc.and_(pc.match_substring(bare, "src.addr="), pc.invert(pc.match_substring(bare, TEXT_MARK)))
+    if pc.any(blank).as_py():
+        tabbed = pc.replace_substring_regex(
+            bare.filter(blank), _ZTUNNEL_HEAD, "\\1\t\\2\taccess\t\\3\t", max_replacements=1
+        )
+        bare = pc.replace_with_mask(bare, blank, tabbed)
+    bare = pc.replace_substring_regex(bare, _PREFIX, "")
     texts = pc.replace_with_mask(texts, pa.array(~plain), bare)
     if _mask(pc.match_substring_regex(texts, _DOCKER)).any():
         texts, lines = _out_of_docker(texts, lines, _mask(pc.match_substring_regex(texts, _DOCKER)), rejects)

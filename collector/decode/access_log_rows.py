@@ -6,7 +6,6 @@ peer and null where the line shows only X-Forwarded-For (port 0); what a line ca
 
 from __future__ import annotations
 
-import datetime as dt
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -17,15 +16,26 @@ import pyarrow.compute as pc
 
 from collector.decode import ids, limits
 from collector.decode.access_log_emitter import INBOUND, ip_of
-from collector.decode.access_log_fields import Reject, reject, text_map
+from collector.decode.access_log_fields import Reject, text_map
+from collector.decode.access_log_values import (
+    Mask,
+    address,
+    cut,
+    mask,
+    non_negative,
+    null_if_empty,
+    number,
+    small,
+    typed,
+    whole,
+    with_moments,
+)
 from collector.decode.attributes import merge_maps
 from collector.decode.text import offsets_of
-from store.schema import MOMENT, OBSERVATIONS
+from store.schema import OBSERVATIONS
 
-_ADDRESS = r"^(?:\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}|\[[0-9a-fA-F:.%]+\])(?::\d{1,5})?$"
 _GRPC_PATH = r"^/[^/?]+/[^/?]+$"
 _ENDS = ("DownstreamEnd", "TcpConnectionEnd", "UdpSessionEnd", "NotSet")
-_INT32_MAX = 2**31 - 1
 _GRPC_NAMES = {
     "ok": 0,
     "canceled": 1,
@@ -46,8 +56,6 @@ _GRPC_NAMES = {
     "dataloss": 15,
     "unauthenticated": 16,
 }
-
-Mask = npt.NDArray[np.bool_]
 
 
 @dataclass
@@ -73,11 +81,11 @@ class Writers(Protocol):
 
 def build_rows(fields: pa.Table, writers: Writers) -> Rows:
     """Rows of export 0. An ``Emitter`` must have learned from these fields already."""
-    fields, rejects, moments = _with_moments(fields)
-    columns = {name: _whole(fields[name]) for name in fields.column_names}
-    code = _number(columns["code"])
+    fields, rejects, moments = with_moments(fields)
+    columns = {name: whole(fields[name]) for name in fields.column_names}
+    code = number(columns["code"])
     nameless = pc.and_(columns["method"].is_null(), columns["protocol"].is_null())
-    is_tcp = _mask(pc.and_(nameless, pc.fill_null(pc.equal(code, 0), True)))
+    is_tcp = mask(pc.and_(nameless, pc.fill_null(pc.equal(code, 0), True)))
     ends = _is_end(columns, code, is_tcp)
     skipped = int((~ends).sum())
     if skipped:
@@ -96,15 +104,15 @@ def _observations(
     tcp = pa.array(is_tcp)
     remote = columns["downstream_remote"]
     forwarded = pc.fill_null(pc.ends_with(remote, ":0"), False)
-    only_forwarded = _cut(pc.if_else(forwarded, _null_if_empty(ip_of(remote)), nothing))
+    only_forwarded = cut(pc.if_else(forwarded, null_if_empty(ip_of(remote)), nothing))
     grpc_status = _grpc_status(columns["grpc_status"])
-    duration = _number(columns["duration"])
+    duration = number(columns["duration"])
     trace_ids, span_ids = _trace(columns)
     version = pc.replace_substring(columns["protocol"], "HTTP/", "")
     values: dict[str, pa.Array] = {
         "export": pa.array(np.zeros(count, np.int32)),
         "time": moments,
-        "duration_us": pc.multiply(_non_negative(duration), 1000),
+        "duration_us": pc.multiply(non_negative(duration), 1000),
         "reporter": writers.reporters(columns),
         "signal": pa.repeat(writers.signal, count),
         "emitter": writers.names(columns),
@@ -117,16 +125,19 @@ def _observations(
         "status_code": pc.if_else(tcp, pa.scalar(None, pa.int64()), code).cast(pa.int32()),
         "grpc_status": grpc_status,
         "response_flags": pc.fill_null(columns["flags"], ""),
-        "response_code_details": columns["details"],
+        # A connection has no response: what Envoy did to it (a denial) is why it ended.
+        "response_code_details": pc.coalesce(
+            columns["details"], pc.if_else(tcp, columns["termination"], nothing)
+        ),
         "upstream_cluster": pc.utf8_rtrim(columns["cluster"], ";"),
-        "source_address": _address(pc.if_else(forwarded, nothing, remote)),
-        "upstream_address": _address(columns["upstream_host"]),
-        "upstream_local_address": _address(columns["upstream_local"]),
-        "downstream_local_address": _address(columns["downstream_local"]),
+        "source_address": address(pc.if_else(forwarded, nothing, remote)),
+        "upstream_address": address(columns["upstream_host"]),
+        "upstream_local_address": address(columns["upstream_local"]),
+        "downstream_local_address": address(columns["downstream_local"]),
         "sni": columns["sni"],
-        "request_bytes": _non_negative(_number(columns["received"])),
-        "response_bytes": _non_negative(_number(columns["sent"])),
-        "attempts": _small(_number(columns["attempts"])),
+        "request_bytes": non_negative(number(columns["received"])),
+        "response_bytes": non_negative(number(columns["sent"])),
+        "attempts": small(number(columns["attempts"])),
         "request_id": columns["request_id"],
         "trace_id": trace_ids,
         "span_id": span_ids,
@@ -135,7 +146,7 @@ def _observations(
         "forwarded_for": pc.coalesce(columns["forwarded_for"], only_forwarded),
         "attributes": _attributes(columns, count),
     }
-    arrays = [_typed(values.get(one.name), one, count) for one in OBSERVATIONS]
+    arrays = [typed(values.get(one.name), one, count) for one in OBSERVATIONS]
     return pa.Table.from_arrays(arrays, schema=OBSERVATIONS)
 
 
@@ -145,7 +156,7 @@ def last_of_each_connection(rows: pa.Table) -> pa.Table:
     if rows.num_rows < 2:
         return rows
     at = pa.array(np.arange(rows.num_rows))
-    peer = pc.coalesce(_whole(rows["source_address"]), at.cast(pa.string()))
+    peer = pc.coalesce(whole(rows["source_address"]), at.cast(pa.string()))
     keys = pa.table(
         {
             "at": at,
@@ -169,37 +180,9 @@ def _is_end(columns: dict[str, pa.Array], code: pa.Array, is_tcp: Mask) -> Mask:
     nothing_said = pc.and_(columns["flags"].is_null(), columns["details"].is_null())
     no_code = pc.fill_null(pc.equal(code, 0), True)
     unmarked = columns["log_type"].is_null()
-    empty = _mask(pc.and_(pc.and_(no_code, unmarked), pc.or_(nothing_said, columns["method"].is_null())))
-    said_end = _mask(pc.or_(unmarked, pc.is_in(columns["log_type"], pa.array(_ENDS))))
+    empty = mask(pc.and_(pc.and_(no_code, unmarked), pc.or_(nothing_said, columns["method"].is_null())))
+    said_end = mask(pc.or_(unmarked, pc.is_in(columns["log_type"], pa.array(_ENDS))))
     return said_end & ~(empty & ~is_tcp)
-
-
-def _with_moments(fields: pa.Table) -> tuple[pa.Table, list[Reject], pa.Array]:
-    texts = _whole(fields["time"])
-    if not pa.types.is_string(texts.type):
-        texts = texts.cast(pa.string())
-    try:
-        moments = pc.utf8_rtrim(texts, "Z").cast(MOMENT)
-    except pa.ArrowInvalid:
-        moments = pa.array([_moment(text) for text in texts.to_pylist()], MOMENT)
-    if not moments.null_count:
-        return fields, [], moments
-    unread = np.flatnonzero(moments.is_null().to_numpy(zero_copy_only=False)).tolist()
-    rejects = [
-        reject(fields["line"][at].as_py(), "the start time cannot be read", str(texts[at])) for at in unread
-    ]
-    keep = moments.is_valid()
-    return fields.filter(keep), rejects, moments.filter(keep)
-
-
-def _moment(text: str | None) -> dt.datetime | None:
-    try:
-        moment = dt.datetime.fromisoformat(text or "")
-        if moment.tzinfo is not None:
-            moment = moment.astimezone(dt.UTC).replace(tzinfo=None)
-    except (ValueError, OverflowError):
-        return None
-    return moment if 1970 <= moment.year < 2262 else None
 
 
 def _protocol(columns: dict[str, pa.Array], grpc_status: pa.Array, tcp: pa.Array) -> pa.Array:
@@ -258,7 +241,7 @@ def _attributes(columns: dict[str, pa.Array], count: int) -> pa.Array:
         "upstream_transport_failure_reason": columns["failure"],
     }
     named = {
-        name: _cut(values.cast(pa.string())) for name, values in named.items() if values.null_count < count
+        name: cut(values.cast(pa.string())) for name, values in named.items() if values.null_count < count
     }
     extra = columns["extra"]
     if extra.null_count == count:
@@ -280,66 +263,3 @@ def _flat(maps: pa.MapArray, part: str) -> pa.StringArray:
     """All keys or all items of the rows, one after the other (a slice's only)."""
     offsets = offsets_of(maps)
     return getattr(maps, part)[offsets[0] : offsets[-1]]
-
-
-def _address(values: pa.Array) -> pa.Array:
-    """IP:PORT; old ``tcp://IP:PORT`` and a waypoint's ``envoy://NAME/IP:PORT`` too; anything else is null."""
-    if _mask(pc.match_substring(values, "://")).any():
-        values = pc.replace_substring_regex(values, r"^[a-z]+://(?:[^/]*/)?", "")
-    good = pc.match_substring_regex(values, _ADDRESS)
-    return values if pc.all(good).as_py() else pc.if_else(good, values, pa.scalar(None, pa.string()))
-
-
-def _number(values: pa.Array) -> pa.Array:
-    """int64; text that is no number, and numbers beyond it, are null."""
-    if pa.types.is_int64(values.type):
-        return values
-    if pa.types.is_string(values.type):
-        try:
-            return values.cast(pa.int64())
-        except pa.ArrowInvalid:
-            like_number = pc.match_substring_regex(values, r"^-?\d{1,15}(?:\.\d{1,9})?$")
-            values = pc.if_else(like_number, values, pa.scalar(None, pa.string())).cast(pa.float64())
-    in_range = pc.less(pc.abs(values), 2.0**53)
-    whole = pc.if_else(in_range, pc.round(values), pa.scalar(None, pa.float64()))
-    return whole.cast(pa.int64())
-
-
-def _non_negative(values: pa.Array) -> pa.Array:
-    sound = pc.and_(pc.greater_equal(values, 0), pc.less(values, 2**53))
-    return pc.if_else(sound, values, pa.scalar(None, pa.int64()))
-
-
-def _small(values: pa.Array) -> pa.Array:
-    sound = pc.and_(pc.greater_equal(values, 0), pc.less(values, _INT32_MAX))
-    return pc.if_else(sound, values, pa.scalar(None, pa.int64())).cast(pa.int32())
-
-
-def _typed(values: pa.Array | None, one: pa.Field, count: int) -> pa.Array:
-    if values is None:
-        return pa.nulls(count, one.type)
-    if isinstance(values, pa.ChunkedArray):
-        values = values.combine_chunks()
-    if one.type == pa.string():
-        return _cut(values if pa.types.is_string(values.type) else values.cast(pa.string()))
-    return values if values.type == one.type else values.cast(one.type)
-
-
-def _cut(values: pa.Array) -> pa.Array:
-    """Telemetry is written by strangers: no value is longer than the limit."""
-    longest = pc.max(pc.binary_length(values)).as_py() or 0
-    return (
-        values if longest <= limits.TEXT_BYTES else pc.utf8_slice_codeunits(values, 0, limits.TEXT_BYTES // 4)
-    )
-
-
-def _null_if_empty(values: pa.Array) -> pa.Array:
-    return pc.if_else(pc.equal(values, ""), pa.scalar(None, pa.string()), values)
-
-
-def _whole(values: pa.Array | pa.ChunkedArray) -> pa.Array:
-    return values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
-
-
-def _mask(values: pa.Array) -> Mask:
-    return pc.fill_null(values, False).to_numpy(zero_copy_only=False).astype(bool)

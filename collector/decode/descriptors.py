@@ -18,7 +18,7 @@ from functools import cache
 from typing import Any
 
 import ptars
-from google.protobuf import descriptor_pb2, descriptor_pool
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 _PACKAGE = "sidelight.narrow"
 
@@ -317,3 +317,9 @@ def handler(message: str) -> Any:
     """The wire-to-Arrow handler of a message: ``array_to_record_batch(BinaryArray)``, a row each."""
     pool, handlers = _pool()
     return handlers.get_for_message(pool.FindMessageTypeByName(f"{_PACKAGE}.{message}"))
+
+
+@cache
+def message_class(message: str) -> Any:
+    """The same message for protobuf itself, whose parser bounds how deep groups nest (100)."""
+    return message_factory.GetMessageClass(_pool()[0].FindMessageTypeByName(f"{_PACKAGE}.{message}"))

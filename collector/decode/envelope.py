@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+from google.protobuf.message import DecodeError
 
 from collector.decode import limits
-from collector.decode.descriptors import handler
+from collector.decode.descriptors import handler, message_class
 from collector.decode.text import offsets_of
 from collector.decode.types import Decoded, Export, Refusal
 from collector.decode.wire import SearchTooLong, first_error
@@ -58,12 +59,28 @@ def children(lists: pa.ListArray) -> Level:
 
 def parse(message: str, raw: pa.BinaryArray, export_of: np.ndarray) -> pa.RecordBatch:
     """All of ``raw`` as one batch of ``message``. Raises BrokenExports naming those that do not parse."""
+    _refuse_deep(message, raw, export_of)
     try:
         return _read(message, raw)
     except ValueError:
         reasons: dict[int, str] = {}
         _find_broken(message, raw, export_of, reasons)
         raise BrokenExports(reasons) from None
+
+
+def _refuse_deep(message: str, raw: pa.BinaryArray, export_of: np.ndarray) -> None:
+    """Raise BrokenExports for what nests groups so deep that ptars would overflow its stack and end the process.
+
+    A level takes a byte at least, so only what is long can: few values, and not records but what holds them.
+    """
+    broken: dict[int, str] = {}
+    for index in np.flatnonzero(np.diff(offsets_of(raw)) > limits.UNNESTED_BYTES).tolist():
+        try:
+            message_class(message).FromString(raw[index].as_py())
+        except DecodeError as error:
+            broken[int(export_of[index])] = str(error)
+    if broken:
+        raise BrokenExports(broken)
 
 
 def _read(message: str, raw: pa.BinaryArray) -> pa.RecordBatch:

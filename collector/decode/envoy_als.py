@@ -342,6 +342,10 @@ def _tcp_columns(
     }
     parts.append(cols.constant_part("stream_id", common["stream_id"]))
     columns["protocol"] = pa.repeat("tcp", count)
+    # A connection has no response: what Envoy did to it (a denial) is why it ended.
+    columns["response_code_details"] = null_if_empty(
+        cols.text_of(rows.column("common"), "connection_termination_details")
+    )
     columns["request_bytes"] = _size(connection.field("received_bytes"))
     columns["response_bytes"] = _size(connection.field("sent_bytes"))
     return columns

@@ -12,6 +12,7 @@ ATTRIBUTES = 256  # per record; the rest is counted in dropped_attributes_count
 EVENTS = 128  # per span
 LINKS = 128  # per span
 SPREAD_BYTES = 4 * 1024 * 1024  # what one chunk's records may take to repeat a value said once above them
+UNNESTED_BYTES = 64 * 1024  # what is longer might nest groups deeper than ptars' stack: they are looked for
 ANY_VALUE_DEPTH = 8  # nested arrays and maps inside one attribute
 
 RECORD_BYTES = 1024 * 1024  # one span, log record, metric or access log entry

@@ -26,9 +26,13 @@ def captured(name: str) -> bytes:
     return (CAPTURES / name).read_bytes()
 
 
+def without_notes(data: bytes) -> bytes:
+    """Without the ``#`` lines that say where the others are from."""
+    return b"\n".join(line for line in data.split(b"\n") if not line.startswith(b"#"))
+
+
 def public_lines() -> list[str]:
-    text = captured("public_lines.txt").decode()
-    return [line for line in text.split("\n") if line and not line.startswith("#")]
+    return [line for line in without_notes(captured("public_lines.txt")).decode().split("\n") if line]
 
 
 def public_json_lines() -> list[str]:
@@ -61,7 +65,7 @@ def decoded(data: bytes, pod: Pod | None) -> list[dict[str, Any]]:
 
 
 def goldens() -> dict[str, list[dict[str, Any]]]:
-    files = {
+    files: dict[str, list[tuple[str, Pod | None]]] = {
         "istio": [
             ("client.istio.log", CLIENT),
             ("server.istio.log", SERVER),
@@ -69,9 +73,11 @@ def goldens() -> dict[str, list[dict[str, Any]]]:
         ],
         "envoy": [("client.default.log", CLIENT), ("client.listener.log", CLIENT)],
         "json": [("client.istio.json", CLIENT), ("server.istio.json", SERVER), ("client.ext.json", CLIENT)],
+        "ztunnel": [("ztunnel.txt", None)],
     }
     made = {
-        name: [row for file, pod in of for row in decoded(captured(file), pod)] for name, of in files.items()
+        name: [row for file, pod in of for row in decoded(without_notes(captured(file)), pod)]
+        for name, of in files.items()
     }
     # Lines of many meshes: each is a file of its own.
     made["public"] = [

@@ -58,6 +58,20 @@ def one(*lines: str) -> dict[str, Any]:
         ({"duration": 2.6}, {"duration_us": 3000}),
         ({"duration": 10**30}, {"duration_us": None}),
         ({"method": None, "protocol": None, "response_code": 0}, {"protocol": "tcp", "status_code": None}),
+        (
+            {
+                "method": None,
+                "protocol": None,
+                "response_code": 0,
+                "response_code_details": None,
+                "connection_termination_details": "rbac_access_denied_matched_policy[none]",
+            },
+            {"protocol": "tcp", "response_code_details": "rbac_access_denied_matched_policy[none]"},
+        ),
+        (
+            {"connection_termination_details": "rbac_access_denied_matched_policy[none]"},
+            {"protocol": "http", "response_code_details": "via_upstream"},
+        ),
         ({"grpc_status": "PermissionDenied"}, {"protocol": "grpc", "grpc_status": 7}),
         ({"grpc_status": "PERMISSION_DENIED"}, {"grpc_status": 7}),
         ({"grpc_status": "OK"}, {"grpc_status": 0}),
@@ -116,7 +130,6 @@ def test_a_broken_line_costs_its_neighbours_nothing() -> None:
     ("text", "reason"),
     [
         (public_json_lines()[4], "Traefik"),
-        (public_json_lines()[7], "ztunnel"),
         ('{"level":"info","time":"2026-11-21T12:00:40Z","msg":"ready"}', "not an access-log line"),
         (line(start_time=None), "no start_time"),
         (line(start_time="yesterday"), "start time"),

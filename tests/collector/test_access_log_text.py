@@ -108,6 +108,15 @@ def test_text_and_json_of_the_same_requests_are_the_same_rows() -> None:
             id="TCP and IPv6",
         ),
         pytest.param(
+            '[2026-11-22T12:22:59.791Z] "- - -" 0 - - '
+            'rbac_access_denied_matched_policy[ns[default]-policy[ledger]-rule[0]] "-" 17 0 948 - "-" "-" "-" "-" '
+            '"10.0.0.7:18300" inbound|8300|| 127.0.0.6:33476 10.0.0.7:8300 10.0.0.3:60070 '
+            "outbound_.8300_._.ledger.default.svc.cluster.local -",
+            "protocol=tcp reporter=destination response_flags= "
+            "response_code_details=rbac_access_denied_matched_policy[ns[default]-policy[ledger]-rule[0]]",
+            id="why a connection ended",
+        ),
+        pytest.param(
             '[2016-04-15T20:17:00.310Z] "POST /api/v1/locations HTTP/2" 204 - 154 0 226 100 "10.0.35.28" "nsq2http" '
             '"cc21d9b0" "locations" "tcp://10.0.2.1:80"',
             "upstream_address=10.0.2.1:80 request_bytes=154 http_version=2 forwarded_for=10.0.35.28 upstream_cluster=None",

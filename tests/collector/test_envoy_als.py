@@ -261,6 +261,14 @@ def test_what_absence_means() -> None:
     assert (counted["tls"], counted["duration_us"], counted["trace_id"]) == ("none", None, None)
 
 
+def test_why_a_connection_ended_are_its_details() -> None:
+    """A connection has no response code details; what Envoy did to it (here RBAC) stands in their place."""
+    denied = "rbac_access_denied_matched_policy[none]"
+    why, plain = (wire.common(log_type=3) + more for more in (wire.text(25, denied), b""))
+    message = wire.message(3, wire.message(1, wire.message(1, why)) + wire.message(1, wire.message(1, plain)))
+    assert [row["response_code_details"] for row in _rows(message)] == [denied, None]
+
+
 def test_a_bad_entry_is_rejected_alone_and_broken_bytes_refuse_one_message() -> None:
     """An entry without start is named with its place; a message cut short is refused with its offset."""
     good = wire.http_entry(wire.common())

@@ -101,6 +101,25 @@ def test_new_files_are_found_by_the_glob(follow: Start, log: Path) -> None:
     assert following.counted("sidelight_followed_files") == 1
 
 
+def test_a_ztunnels_log_is_followed(follow: Start, log: Path) -> None:
+    """Its connections are rows of the pods they belong to, whoever the path says wrote the file; across a restart."""
+    folder = log.parent / "istio-system_ztunnel-8x2kp_5b1c8f0e-1111-2222-3333-444455556666" / "istio-proxy"
+    folder.mkdir(parents=True)
+    connection = (
+        "2026-11-21T12:00:0{n}.3Z stdout F 2026-11-21T12:00:0{n}.200000Z\tinfo\taccess\tconnection complete\t"
+        'src.addr=10.0.0.1:4000{n} src.workload="shop-{n}" src.namespace="default" dst.addr=10.0.0.2:8080 '
+        'dst.workload="pay-0" dst.namespace="default" direction="outbound" bytes_sent=1 bytes_recv=2 duration="1ms"\n'
+    )
+    append(folder / "0.log", connection.format(n=1) + connection.format(n=2)[:90])
+    following = follow(log.parent / "*" / "istio-proxy" / "*.log")
+    following.turn()
+    following.stop()
+    append(folder / "0.log", connection.format(n=2)[90:])
+    following.start().turn()
+    assert [row["emitter"] for row in stored(following.data)] == ["shop-1.default", "shop-2.default"]
+    assert stored(following.data, "rejects") == []
+
+
 @pytest.mark.parametrize("restarted", [False, True], ids=["running", "meanwhile stopped"])
 def test_rotation_by_rename(follow: Start, log: Path, restarted: bool) -> None:
     """The old file is read to its end under its new name, the new one from its beginning."""

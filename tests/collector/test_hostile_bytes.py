@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from google.protobuf.internal.encoder import _VarintBytes
 
 from collector.compression import inflate
 from collector.decode.envoy_als import decode_als
@@ -38,6 +39,33 @@ def test_a_length_that_ends_before_it_starts(
     """A length near 2**64 makes ptars panic: the export is refused with its byte, those beside it are not."""
     decoded = decode(exports(b"", body, b""))
     assert [(number, "byte" in one.message) for number, one in decoded.refused.items()] == [(1, True)]
+    assert decoded.refused[1].offset is not None
+
+
+def wrapped(body: bytes, *fields: int) -> bytes:
+    """``body`` as the bytes of these fields, the last one outermost."""
+    for field in fields:
+        body = _VarintBytes(field << 3 | 2) + _VarintBytes(len(body)) + body
+    return body
+
+
+@pytest.mark.parametrize("end", [b"", b"\x0c"], ids=["open", "ended"])
+@pytest.mark.parametrize(
+    ("decode", "fields"),
+    [
+        *((decode, fields) for decode in OTLP for fields in ((), (1,), (2, 1), (2, 2, 1))),
+        *((decode_als, fields) for fields in ((), (2,), (1, 2))),
+    ],
+)
+def test_groups_within_groups(
+    decode: Callable[[Sequence[Export]], Decoded], fields: tuple[int, ...], end: bytes
+) -> None:
+    """Groups within groups, at any level, would overflow ptars' stack and end the collector."""
+    depth = 400_000  # twice what eight megabytes of stack bear
+    body = wrapped(b"\x0b" * depth + end * depth, *fields)
+    decoded = decode(exports(b"", body, b""))
+    assert list(decoded.refused) == [1]
+    assert "nested too deep" in decoded.refused[1].message
     assert decoded.refused[1].offset is not None
 
 

@@ -304,6 +304,7 @@ TARGETS = {
             lambda: shipped(log_lines("client.istio.json", "client.ext.json", "client.tcp.ext.json")),
             _every("json"),
         ),
+        lines_target("ztunnel_lines", lambda: shipped(log_lines("ztunnel.txt")), _every(*READABLE)),
         lines_target("format_lines", lambda: log_lines("client.istio.log", "server.istio.log"), _own_format),
         Target("format_strings", lambda: FORMATS, run_formats, together=10),
         Target("decompression", compressed, run_inflate, together=10),
