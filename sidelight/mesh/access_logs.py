@@ -161,7 +161,8 @@ def tracing(pod: Pod, cluster: str, mesh_id: str) -> dict[str, Any]:
             "name": "envoy.tracers.opentelemetry",
             "typed_config": {
                 "@type": "type.googleapis.com/envoy.config.trace.v3.OpenTelemetryConfig",
-                "grpc_service": {"envoy_grpc": {"cluster_name": COLLECTOR_CLUSTER}, "timeout": "5s"},
+                # Envoy sends spans once: what an exhausted machine does not answer in time would be lost.
+                "grpc_service": {"envoy_grpc": {"cluster_name": COLLECTOR_CLUSTER}, "timeout": "60s"},
                 "service_name": f"{pod.app}.{pod.namespace}",
             },
         },

@@ -20,9 +20,11 @@ from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer
 
 from sidelight.mesh.calls import CALLER_HEADER, VERSION_HEADER, Caller, grpc_name
 from sidelight.mesh.counts import Counts, ServerKey
-from sidelight.mesh.listeners import NUMBER_HEADER
+from sidelight.mesh.http_filters import NUMBER_HEADER
 from sidelight.mesh.plan import Plan, Pod
-from sidelight.mesh.topology import Answer, Service, number_ends_with
+from sidelight.mesh.service_rules import number_ends_with
+from sidelight.mesh.tokens import Tokens
+from sidelight.mesh.topology import Answer, Service
 
 _GRPC_CODES = {code.value[0]: code for code in grpc.StatusCode}
 _IDLE_SECONDS = 3600.0
@@ -31,7 +33,7 @@ _IDLE_SECONDS = 3600.0
 class App:
     """What runs in one pod beside its sidecar."""
 
-    def __init__(self, plan: Plan, pod: Pod, counts: Counts, tracer: Tracer) -> None:
+    def __init__(self, plan: Plan, pod: Pod, counts: Counts, tracer: Tracer, tokens: Tokens) -> None:
         assert pod.workload is not None
         self.pod = pod
         self.in_flight = 0
@@ -40,7 +42,7 @@ class App:
         self._gateway = plan.gateway.workload_name
         self._counts = counts
         self._tracer = tracer
-        self._caller = Caller(plan, pod, counts, tracer)
+        self._caller = Caller(plan, pod, counts, tracer, tokens)
         self._seen: Counter[int] = Counter()
         self._own_numbers = count(1)
         self._closers: list[Callable[[], Awaitable[Any]]] = []
@@ -117,13 +119,16 @@ class App:
                 attributes=attributes,
             ) as span:
                 status, calls = await self._answer_http(self._number(request.headers), request.headers)
+                body = {"workload": self.pod.workload_name, "version": self.pod.version, "calls": calls}
+                if status == 200 and request.headers.get("upgrade", "").lower() == "websocket":
+                    span.set_attribute("http.response.status_code", 101)
+                    return await _converse(request, body)
                 span.set_attribute("http.response.status_code", status)
                 if status >= 500:
                     self._counts.server_errors[key] += 1
                     span.set_status(StatusCode.ERROR)
         finally:
             self.in_flight -= 1
-        body = {"workload": self.pod.workload_name, "version": self.pod.version, "calls": calls}
         return web.json_response(body, status=status, headers={VERSION_HEADER: self.pod.version or ""})
 
     async def _answer_http(self, number: int, headers: Mapping[str, str]) -> tuple[int, list[dict[str, Any]]]:
@@ -197,6 +202,8 @@ class App:
         self.in_flight += 1
         try:
             question = (await reader.readline()).decode(errors="replace").split()
+            if not question and self._service.rules.denials:
+                return  # The sidecar connects at once, and refuses by the first byte: nothing was received.
             self._received(self._service, question[2] if len(question) > 2 else "unknown")
             writer.write(f"stars 5 from {self.pod.workload_name} {self.pod.version}\n".encode())
             await writer.drain()
@@ -206,6 +213,15 @@ class App:
         finally:
             self.in_flight -= 1
             writer.close()
+
+
+async def _converse(request: web.BaseRequest, body: dict[str, Any]) -> web.WebSocketResponse:
+    """Answers every message with the body that a plain request gets, until the caller hangs up."""
+    socket = web.WebSocketResponse()
+    await socket.prepare(request)
+    async for _ in socket:
+        await socket.send_json(body)
+    return socket
 
 
 def _forwarded(headers: Mapping[str, str]) -> dict[str, str]:

@@ -1,15 +1,17 @@
 """The calls an application makes: HTTP, gRPC and TCP, through its own sidecar or, without one, to a pod
 directly.
 
-What must stay true: every call is counted once, by what came back. An answer names its version; Envoy's own
-answers (an abort, an open circuit) name none.
+What must stay true: every call is counted once, by what came back. An answer names its version, also where
+the version's sidecar gave it (a denial); what the caller's own Envoy answers (an abort, an open circuit)
+names none.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from itertools import count
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiohttp
 import grpc
@@ -18,10 +20,13 @@ from opentelemetry.propagate import inject
 from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer
 
 from sidelight.mesh.counts import GONE, ClientKey, Counts
-from sidelight.mesh.listeners import NUMBER_HEADER, SPLIT_HEADER
+from sidelight.mesh.http_filters import NUMBER_HEADER
+from sidelight.mesh.listeners import SIDECAR_HEADER, SPLIT_HEADER
 from sidelight.mesh.plan import Plan, Pod
 from sidelight.mesh.relay import Relay
-from sidelight.mesh.topology import OUTBOUND_PORT, Call, Service, number_ends_with
+from sidelight.mesh.service_rules import number_ends_with
+from sidelight.mesh.tokens import Tokens
+from sidelight.mesh.topology import OUTBOUND_PORT, Call, Service
 
 CALLER_HEADER = "x-mesh-caller"
 VERSION_HEADER = "x-mesh-version"
@@ -38,14 +43,30 @@ def request_headers(number: int) -> dict[str, str]:
     return {NUMBER_HEADER: str(number), SPLIT_HEADER: str(split_value(number))}
 
 
+class Answerer(NamedTuple):
+    """The version that answered, null: none did; `denied`: its sidecar did, its application did not."""
+
+    version: str | None
+    denied: bool
+
+
+NOBODY = Answerer(None, False)
+
+
+def answerer_of(headers: Mapping[str, str]) -> Answerer:
+    version, sidecar = headers.get(VERSION_HEADER), headers.get(SIDECAR_HEADER)
+    return Answerer(version or sidecar, version is None and sidecar is not None)
+
+
 class Caller:
     """One pod's outgoing calls. `open` before the first call, `close` at the end."""
 
-    def __init__(self, plan: Plan, pod: Pod, counts: Counts, tracer: Tracer) -> None:
+    def __init__(self, plan: Plan, pod: Pod, counts: Counts, tracer: Tracer, tokens: Tokens) -> None:
         self._plan = plan
         self._pod = pod
         self._counts = counts
         self._tracer = tracer
+        self._tokens = tokens
         self._turn = count()
         self._session: aiohttp.ClientSession | None = None
         self._relay = Relay(pod.ip, OUTBOUND_PORT)
@@ -83,14 +104,18 @@ class Caller:
             return []
         service = self._plan.topology.services[call.service]
         if service.protocol == "grpc":
+            headers = headers | self._token(call, service, number)
             return await asyncio.gather(*(self._grpc(service, number, headers) for _ in range(call.times)))
         if service.protocol == "tcp":
             return await asyncio.gather(*(self._tcp(service, number) for _ in range(call.times)))
-        impatient = call.give_up and number_ends_with(number, call.give_up.ends_with)
-        seconds = call.give_up.after_ms / 1000 if call.give_up and impatient else None
-        return await asyncio.gather(
-            *(self._http(service, number, headers, seconds) for _ in range(call.times))
-        )
+        headers = headers | self._token(call, service, number)
+        return await asyncio.gather(*(self._http(service, call, number, headers) for _ in range(call.times)))
+
+    def _token(self, call: Call, service: Service, number: int) -> dict[str, str]:
+        if not service.rules.jwt or (call.without_token and number_ends_with(number, call.without_token)):
+            return {}
+        late = call.expired_token and number_ends_with(number, call.expired_token)
+        return {"authorization": f"Bearer {self._tokens.expired if late else self._tokens.good}"}
 
     def _headers(self, number: int, forwarded: dict[str, str]) -> dict[str, str]:
         headers = {**forwarded, **request_headers(number), CALLER_HEADER: self._pod.workload_name}
@@ -104,9 +129,10 @@ class Caller:
         return pods[next(self._turn) % len(pods)].ip, service.port
 
     async def _http(
-        self, service: Service, number: int, forwarded: dict[str, str], seconds: float | None
+        self, service: Service, call: Call, number: int, forwarded: dict[str, str]
     ) -> dict[str, Any]:
-        assert self._session is not None
+        impatient = call.give_up and number_ends_with(number, call.give_up.ends_with)
+        seconds = call.give_up.after_ms / 1000 if call.give_up and impatient else None
         ip, port = self._address(service)
         path = f"/{service.name}/{number}"
         authority = f"{service.name}:{service.port}"
@@ -118,24 +144,39 @@ class Caller:
         }
         with self._tracer.start_as_current_span("GET", kind=SpanKind.CLIENT, attributes=attributes) as span:
             headers = self._headers(number, forwarded) | {"Host": authority}
-            version, code = None, GONE
+            answerer, code, url = NOBODY, GONE, f"http://{ip}:{port}{path}"
             try:
                 async with asyncio.timeout(seconds):
-                    async with self._session.get(f"http://{ip}:{port}{path}", headers=headers) as response:
-                        await response.read()
-                        version, code = response.headers.get(VERSION_HEADER), str(response.status)
+                    answerer, code = await (self._converse if call.websocket else self._get)(url, headers)
             except TimeoutError:
                 _failed(span, "gave up waiting")
                 if seconds is None:
                     self._counts.surprise(f"{self._pod.name} → {authority}{path}: no answer")
-            except aiohttp.ClientError as error:
+            except (aiohttp.ClientError, TypeError) as error:
                 _failed(span, str(error))
                 self._counts.surprise(f"{self._pod.name} → {authority}{path}: {error!r}")
             else:
                 span.set_attribute("http.response.status_code", int(code))
                 if int(code) >= 400:
                     _failed(span, code)
-        return self._count(service, version, code)
+        return self._count(service, answerer, code)
+
+    async def _get(self, url: str, headers: dict[str, str]) -> tuple[Answerer, str]:
+        assert self._session is not None
+        async with self._session.get(url, headers=headers) as response:
+            await response.read()
+            return answerer_of(response.headers), str(response.status)
+
+    async def _converse(self, url: str, headers: dict[str, str]) -> tuple[Answerer, str]:
+        """One question over a websocket; TypeError if what comes back is no answer."""
+        assert self._session is not None
+        try:
+            async with self._session.ws_connect(url, headers=headers) as socket:
+                await socket.send_str("who is there?")
+                answer = await socket.receive_json(timeout=PATIENCE_SECONDS)
+        except aiohttp.WSServerHandshakeError as refused:
+            return answerer_of(refused.headers or {}), str(refused.status)
+        return Answerer(answer["version"], False), "101"
 
     async def _grpc(self, service: Service, number: int, forwarded: dict[str, str]) -> dict[str, Any]:
         method = service.methods[number % len(service.methods)]
@@ -149,17 +190,18 @@ class Caller:
         }
         kind = SpanKind.CLIENT
         with self._tracer.start_as_current_span(f"{name}/{method}", kind=kind, attributes=attributes) as span:
-            metadata = tuple(self._headers(number, forwarded).items())
             call = self._channels[service.name].unary_unary(f"/{name}/{method}")(
-                str(number).encode(), metadata=metadata, timeout=PATIENCE_SECONDS
+                str(number).encode(),
+                metadata=tuple(self._headers(number, forwarded).items()),
+                timeout=PATIENCE_SECONDS,
             )
             code = await call.code()
-            version = dict(await call.trailing_metadata() or ()).get(VERSION_HEADER)
+            metadata = {str(name): str(value) for name, value in await call.trailing_metadata() or ()}
             status = int(code.value[0])
             span.set_attribute("rpc.grpc.status_code", status)
             if status:
                 _failed(span, code.name)
-        return self._count(service, str(version) if version is not None else None, "200", str(status))
+        return self._count(service, answerer_of(metadata), "200", str(status))
 
     async def _tcp(self, service: Service, number: int) -> dict[str, Any]:
         """One connection, one question, one answer: closed at once, so that it is logged at once."""
@@ -168,7 +210,7 @@ class Caller:
             "server.address": service.name,
             "server.port": service.port,
         }
-        sent, got, version = b"", b"", None
+        sent, got, answerer = b"", b"", NOBODY
         with self._tracer.start_as_current_span("find", kind=SpanKind.CLIENT, attributes=attributes) as span:
             try:
                 reader, writer = await asyncio.open_connection(
@@ -179,26 +221,30 @@ class Caller:
                 got = await asyncio.wait_for(reader.readline(), PATIENCE_SECONDS)
                 writer.close()
                 await writer.wait_closed()
-                version = got.decode().split()[-1] if got else None
+                answerer = Answerer(got.decode().split()[-1], False) if got else self._who_shut(service)
             except (OSError, TimeoutError) as error:
                 _failed(span, str(error))
                 self._counts.surprise(f"{self._pod.name} → {service.host}: {error!r}")
-        key = self._key(service, version, GONE, None)
+        key = self._key(service, answerer, GONE, None)
         self._counts.bytes_sent[key] += len(sent)
         self._counts.bytes_received[key] += len(got)
-        return self._count(service, version, GONE)
+        return self._count(service, answerer, GONE)
 
-    def _key(self, service: Service, version: str | None, code: str, status: str | None) -> ClientKey:
-        pod = self._pod
-        return ClientKey(
-            pod.namespace, pod.workload_name, service.host, service.protocol, version, code, status
-        )
+    def _who_shut(self, service: Service) -> Answerer:
+        """Who took a connection and shut it without a word: where callers are refused, the sidecar of the one
+        version there is (topologies with more are refused)."""
+        versions = [pod.version for pod in self._plan.endpoints(service)]
+        return Answerer(versions[0], True) if service.rules.denials else NOBODY
+
+    def _key(self, service: Service, answerer: Answerer, code: str, status: str | None) -> ClientKey:
+        caller, called = (self._pod.namespace, self._pod.workload_name), (service.host, service.protocol)
+        return ClientKey(*caller, *called, answerer.version, code, status, answerer.denied)
 
     def _count(
-        self, service: Service, version: str | None, code: str, status: str | None = None
+        self, service: Service, answerer: Answerer, code: str, status: str | None = None
     ) -> dict[str, Any]:
-        self._counts.client[self._key(service, version, code, status)] += 1
-        return {"service": service.name, "version": version, "code": code, "grpc_status": status}
+        self._counts.client[self._key(service, answerer, code, status)] += 1
+        return {"service": service.name, "version": answerer.version, "code": code, "grpc_status": status}
 
 
 def grpc_name(service: Service) -> str:

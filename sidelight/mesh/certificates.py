@@ -37,6 +37,12 @@ def leaf_files(folder: Path, pod: Pod) -> tuple[Path, Path]:
     return folder / f"{stem}.cert.pem", folder / f"{stem}.key.pem"
 
 
+def write_private(path: Path, data: bytes) -> None:
+    """A file that only its owner can read, from its first moment on."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(data)
+
+
 def write_certificates(plan: Plan, folder: Path) -> None:
     """Writes the root and one leaf per service account of the plan's proxies into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -49,7 +55,10 @@ def write_certificates(plan: Plan, folder: Path) -> None:
         leaf = _leaf(pod_spiffe_id(plan, pod), key, issuer, root_key)
         cert_file, key_file = leaf_files(folder, pod)
         cert_file.write_bytes(leaf.public_bytes(serialization.Encoding.PEM))
-        _write_private(key_file, key)
+        pem = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        write_private(key_file, pem)
 
 
 def _root(name: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
@@ -86,11 +95,3 @@ def _builder(
         .not_valid_before(now - timedelta(minutes=5))
         .not_valid_after(now + _VALID_FOR)
     )
-
-
-def _write_private(path: Path, key: ec.EllipticCurvePrivateKey) -> None:
-    pem = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(pem)

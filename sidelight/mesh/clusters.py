@@ -13,6 +13,7 @@ from typing import Any
 from sidelight.mesh.access_logs import COLLECTOR_CLUSTER
 from sidelight.mesh.certificates import leaf_files, pod_spiffe_id, root_file
 from sidelight.mesh.plan import Plan, Pod
+from sidelight.mesh.service_rules import Breaker, OutlierDetection
 from sidelight.mesh.topology import Service
 
 INBOUND_SOURCE = "127.0.0.6"
@@ -48,19 +49,37 @@ def _outbound(
     cluster = _cluster(outbound_name(service, version), [(each.ip, service.port) for each in endpoints])
     if service.protocol == "grpc":
         cluster |= _http2()
-    if service.breaker:
-        cluster["circuit_breakers"] = {
-            "thresholds": [
-                {
-                    "max_connections": service.breaker.connections,
-                    "max_pending_requests": service.breaker.pending,
-                    "max_requests": service.breaker.connections,
-                }
-            ]
-        }
+    if service.rules.breaker:
+        cluster["circuit_breakers"] = {"thresholds": [_thresholds(service.rules.breaker)]}
+    if service.rules.outlier_detection:
+        cluster |= _outlier_detection(service.rules.outlier_detection)
     if service.mtls:
         cluster["transport_socket"] = _upstream_tls(plan, pod, service, version, certificates)
     return cluster
+
+
+def _thresholds(breaker: Breaker) -> dict[str, Any]:
+    return {
+        "max_connections": breaker.connections,
+        "max_pending_requests": breaker.pending,
+        "max_requests": breaker.connections,
+    }
+
+
+def _outlier_detection(rule: OutlierDetection) -> dict[str, Any]:
+    """Every ejection is as long as the first; without panic, because ejecting all pods must be seen (UH)."""
+    seconds = f"{rule.ejection_seconds}s"
+    return {
+        "outlier_detection": {
+            "consecutive_5xx": rule.consecutive_5xx,
+            "interval": "0.5s",
+            "base_ejection_time": seconds,
+            "max_ejection_time": seconds,
+            "max_ejection_percent": 100,
+            "enforcing_success_rate": 0,
+        },
+        "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
+    }
 
 
 def _inbound(pod: Pod, service: Service) -> dict[str, Any]:

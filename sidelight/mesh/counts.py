@@ -12,7 +12,8 @@ GONE = "0"
 
 
 class ClientKey(NamedTuple):
-    """One kind of answer a caller got; `version` null means that no application answered."""
+    """One kind of answer a caller got; `version` null means that none answered, `denied` that the version's
+    own sidecar did, in its application's place."""
 
     caller_namespace: str
     caller: str
@@ -21,6 +22,7 @@ class ClientKey(NamedTuple):
     version: str | None
     code: str
     grpc_status: str | None
+    denied: bool
 
 
 class ServerKey(NamedTuple):

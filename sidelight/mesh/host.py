@@ -15,6 +15,7 @@ from typing import Any
 from sidelight.mesh.apps import App
 from sidelight.mesh.counts import Counts
 from sidelight.mesh.plan import make_plan
+from sidelight.mesh.tokens import read_tokens
 from sidelight.mesh.topology import parse_topology
 from sidelight.mesh.tracers import Tracers
 from sidelight.mesh.traffic import Traffic
@@ -28,7 +29,8 @@ class Host:
         plan = make_plan(topology, settings["prefix"], settings["gateway_port"])
         self._counts = Counts()
         self._tracers = Tracers(plan, settings["grpc_target"])
-        self._apps = [App(plan, pod, self._counts, self._tracers.of(pod)) for pod in plan.pods]
+        tokens = read_tokens(Path(settings["certificates"]))
+        self._apps = [App(plan, pod, self._counts, self._tracers.of(pod), tokens) for pod in plan.pods]
         self._traffic = Traffic(plan, self._apps, self._counts)
         self._running: set[asyncio.Task[None]] = set()
 

@@ -11,10 +11,12 @@ from typing import Any
 
 from sidelight.mesh.access_logs import http_loggers, tcp_loggers, tracing
 from sidelight.mesh.clusters import ALPN, downstream_tls, inbound_name, outbound_name
+from sidelight.mesh.http_filters import guards, http_filters, number_matcher, tcp_guards, told_by_route
 from sidelight.mesh.plan import Plan, Pod
-from sidelight.mesh.topology import OUTBOUND_PORT, Fault, Service
+from sidelight.mesh.service_rules import Fault, RateLimit
+from sidelight.mesh.topology import OUTBOUND_PORT, Service
 
-NUMBER_HEADER = "x-mesh-number"
+SIDECAR_HEADER = "x-mesh-sidecar"
 SPLIT_HEADER = "x-mesh-split"
 _RETRY = "type.googleapis.com/envoy.extensions.retry"
 _FILTERS = "type.googleapis.com/envoy.extensions.filters"
@@ -36,10 +38,7 @@ def _gateway(plan: Plan, pod: Pod, log_dir: Path) -> dict[str, Any]:
     service = plan.topology.services[edge.service]
     domains = ["*"] if edge.host == "*" else [edge.host, f"{edge.host}:*"]
     decorator = f"{service.host}:{service.port}{edge.path if edge.path != '/' else '/'}*"
-    routes = [
-        _route(service, {"prefix": edge.path}, decorator, number=index, fault=fault)
-        for index, fault in enumerate([*service.faults, None])
-    ]
+    routes = _routes(service, {"prefix": edge.path}, decorator)
     manager = _manager(plan, pod, log_dir, "outbound_0.0.0.0_8080;", routes, domains, "gateway:80")
     manager |= {
         "use_remote_address": True,
@@ -54,17 +53,21 @@ def _gateway(plan: Plan, pod: Pod, log_dir: Path) -> dict[str, Any]:
 def _inbound(plan: Plan, pod: Pod, service: Service, certificates: Path, log_dir: Path) -> dict[str, Any]:
     """Permissive, as Istio's default: mutual TLS for callers that speak it, plain text for the others."""
     if service.protocol == "tcp":
-        filters = [_tcp_proxy(plan, pod, inbound_name(service), log_dir)]
+        filters = [*tcp_guards(plan, service), _tcp_proxy(plan, pod, inbound_name(service), log_dir)]
     else:
-        route = {
+        route: dict[str, Any] = {
             "name": "default",
             "match": {"prefix": "/"},
             "route": {"cluster": inbound_name(service), "timeout": "0s"},
             "decorator": {"operation": f"{service.host}:{service.port}/*"},
         }
         name = f"inbound|{service.port}||"
-        manager = _manager(plan, pod, log_dir, f"inbound_0.0.0.0_{service.port};", [route], ["*"], name)
+        limit = service.rules.rate_limit_at("called")
+        routes = [*([_ruled(route, limit)] if limit else []), route]
+        manager = _manager(plan, pod, log_dir, f"inbound_0.0.0.0_{service.port};", routes, ["*"], name)
         manager |= {
+            "http_filters": http_filters(guards(plan, service, certificates)),
+            "local_reply_config": _signed_replies(pod),
             "forward_client_cert_details": "APPEND_FORWARD",
             "set_current_client_cert_details": {"subject": True, "dns": True, "uri": True},
             "server_name": "istio-envoy",
@@ -87,6 +90,14 @@ def _inbound(plan: Plan, pod: Pod, service: Service, certificates: Path, log_dir
     }
     listener = _listener("virtualInbound", pod.ip, service.port, "INBOUND", [mutual, plain])
     return listener | {"listener_filters": [inspector]}
+
+
+def _signed_replies(pod: Pod) -> dict[str, Any]:
+    """What a sidecar answers in its application's place names the version, so that its caller can count it."""
+    any_code = {"op": "GE", "value": {"default_value": 100, "runtime_key": "mesh.signed_replies"}}
+    signature = {"header": {"key": SIDECAR_HEADER, "value": pod.version}}
+    mapper = {"filter": {"status_code_filter": {"comparison": any_code}}, "headers_to_add": [signature]}
+    return {"mappers": [mapper]}
 
 
 def _outbound(plan: Plan, pod: Pod, services: list[Service], log_dir: Path) -> dict[str, Any]:
@@ -120,17 +131,25 @@ def _virtual_host(plan: Plan, service: Service) -> dict[str, Any]:
         "name": f"{service.host}:{service.port}",
         "domains": domains,
         "include_request_attempt_count": True,
-        "routes": [
-            _route(service, {"prefix": "/"}, None, number=index, fault=fault)
-            for index, fault in enumerate([*service.faults, None])
-        ],
+        "routes": _routes(service, {"prefix": "/"}, None),
     }
 
 
-def _route(
-    service: Service, match: dict[str, Any], decorator: str | None, *, number: int, fault: Fault | None
-) -> dict[str, Any]:
-    """One route; a fault has its own, matched by the digits a request's number ends with."""
+def _routes(service: Service, match: dict[str, Any], decorator: str | None) -> list[dict[str, Any]]:
+    """A service's routes in its callers' Envoys: one for each rule that means some requests only, and the
+    rest's. Envoy takes the first that fits."""
+    limit = service.rules.rate_limit_at("caller")
+    plain = _route(service, match, decorator)
+    return [*(_ruled(plain, rule) for rule in (*service.rules.faults, limit) if rule), plain]
+
+
+def _ruled(route: dict[str, Any], rule: Fault | RateLimit) -> dict[str, Any]:
+    """The route for the requests that a rule means."""
+    headers = {"headers": [number_matcher(rule.ends_with)]} if rule.ends_with else {}
+    return route | {"match": route["match"] | headers, "typed_per_filter_config": told_by_route(rule)}
+
+
+def _route(service: Service, match: dict[str, Any], decorator: str | None) -> dict[str, Any]:
     action: dict[str, Any] = {"timeout": "0s"}
     if service.split:
         weights = [{"name": outbound_name(service, name), "weight": weight} for name, weight in service.split]
@@ -138,8 +157,8 @@ def _route(
         decorator = decorator or f"{service.name}:{service.port}/*"
     else:
         action["cluster"] = outbound_name(service)
-    if service.retries:
-        action["retry_policy"] = _retry(service.retries)
+    if service.rules.retries:
+        action["retry_policy"] = _retry(service.rules.retries)
     route: dict[str, Any] = {
         "match": match,
         "route": action,
@@ -147,12 +166,6 @@ def _route(
     }
     if not service.split:
         route["name"] = "default"
-    if fault is not None:
-        route["typed_per_filter_config"] = {"envoy.filters.http.fault": _fault(fault)}
-        if fault.ends_with:
-            pattern = f".*({'|'.join(fault.ends_with)})"
-            header = {"name": NUMBER_HEADER, "string_match": {"safe_regex": {"regex": pattern}}}
-            route["match"] = match | {"headers": [header]}
     return route
 
 
@@ -172,16 +185,6 @@ def _retry(times: int) -> dict[str, Any]:
     }
 
 
-def _fault(fault: Fault) -> dict[str, Any]:
-    always = {"numerator": 100, "denominator": "HUNDRED"}
-    config: dict[str, Any] = {"@type": f"{_FILTERS}.http.fault.v3.HTTPFault"}
-    if fault.delay_ms:
-        config["delay"] = {"fixed_delay": f"{fault.delay_ms / 1000}s", "percentage": always}
-    if fault.abort is not None:
-        config["abort"] = {"http_status": fault.abort, "percentage": always}
-    return config
-
-
 def _manager(
     plan: Plan,
     pod: Pod,
@@ -192,16 +195,13 @@ def _manager(
     host_name: str,
 ) -> dict[str, Any]:
     host = {"name": host_name, "domains": domains, "routes": routes, "include_request_attempt_count": True}
-    filters = [
-        ("envoy.filters.http.fault", f"{_FILTERS}.http.fault.v3.HTTPFault"),
-        ("envoy.filters.http.router", f"{_FILTERS}.http.router.v3.Router"),
-    ]
     return {
         "@type": f"{_FILTERS}.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": stat_prefix,
         "codec_type": "AUTO",
         "route_config": {"name": stat_prefix, "virtual_hosts": [host], "validate_clusters": False},
-        "http_filters": [{"name": name, "typed_config": {"@type": kind}} for name, kind in filters],
+        "http_filters": http_filters([]),
+        "upgrade_configs": [{"upgrade_type": "websocket"}],
         "tracing": tracing(pod, plan.topology.cluster, plan.topology.mesh_id),
         "access_log": http_loggers(pod, log_dir, plan.topology.access_logs),
         "generate_request_id": True,

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator
-from typing import Any, NoReturn
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn, TypeVar
 
 _NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
 _MISSING: Any = object()
+T = TypeVar("T")
 
 
 class TopologyError(Exception):
@@ -119,6 +120,20 @@ class Reader:
     def optional_part(self, key: str) -> Reader | None:
         return None if self._get(key, None) is None else self.part(key)
 
+    def optional(self, key: str, read: Callable[[Reader], T]) -> T | None:
+        """What `read` makes of the mapping below a key; it must know all its keys."""
+        part = self.optional_part(key)
+        return part.read(read) if part else None
+
+    def each(self, key: str, read: Callable[[Reader], T]) -> tuple[T, ...]:
+        """The same for a list of mappings."""
+        return tuple(part.read(read) for part in self._list_of_parts(key))
+
+    def read(self, read: Callable[[Reader], T]) -> T:
+        found = read(self)
+        self.nothing_else()
+        return found
+
     def parts(self, key: str) -> Iterator[tuple[str, Reader]]:
         """The named mappings below a key, in the file's order."""
         inner = self.part(key)
@@ -129,7 +144,7 @@ class Reader:
                 inner.complain(f"{str(name)[:80]!r} is no name (letters, digits, `-`, at most 63)")
             yield name, Reader(value, f"{inner._where}.{name}")
 
-    def list_of_parts(self, key: str) -> list[Reader]:
+    def _list_of_parts(self, key: str) -> list[Reader]:
         value = self._get(key, [])
         if not isinstance(value, list):
             self.complain(f"must be a list, not {_kind(value)}", key)

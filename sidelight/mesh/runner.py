@@ -24,6 +24,7 @@ from sidelight.mesh.certificates import write_certificates
 from sidelight.mesh.envoy_config import SPAN_FLUSH_MS, envoy_config
 from sidelight.mesh.plan import Plan, PlanError, Pod, check_ports, claim_prefix, make_plan
 from sidelight.mesh.processes import Children, envoy_binary
+from sidelight.mesh.tokens import write_tokens
 from sidelight.mesh.topology import ADMIN_PORT, Topology, load_topology
 
 START_SECONDS = 120.0
@@ -106,6 +107,7 @@ class Mesh:
         self._lay_out_logs(plan)
         progress("certificates")
         write_certificates(plan, certificates)
+        write_tokens(certificates)
         progress(f"{len(plan.proxies)} Envoys and {len(plan.pods)} applications")
         for pod in plan.proxies:
             config = envoy_config(plan, pod, certificates.resolve(), self.log_dir.resolve(), self.grpc_target)
@@ -117,7 +119,7 @@ class Mesh:
                 *("--log-level", "warning", "--file-flush-interval-msec", str(int(FLUSH_SECONDS * 1000))),
             ]
             self._children.start(pod.name, command, errors=configs / f"{pod.name}.stderr")
-        self._start_host(plan)
+        self._start_host(plan, certificates)
         self._wait(plan, progress)
 
     def _lay_out_logs(self, plan: Plan) -> None:
@@ -133,7 +135,7 @@ class Mesh:
                 if not link.is_symlink():
                     link.symlink_to(log.resolve())
 
-    def _start_host(self, plan: Plan) -> None:
+    def _start_host(self, plan: Plan, certificates: Path) -> None:
         settings = self.work_dir / "host.json"
         settings.write_text(
             json.dumps(
@@ -142,6 +144,7 @@ class Mesh:
                     "prefix": plan.prefix,
                     "gateway_port": plan.gateway_port,
                     "grpc_target": self.grpc_target,
+                    "certificates": str(certificates),
                 }
             ),
             encoding="utf-8",

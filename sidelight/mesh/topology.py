@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from sidelight.mesh.reader import Reader, TopologyError
+from sidelight.mesh.service_rules import ServiceRules, read_rules
 
 __all__ = [
     "Answer",
-    "Breaker",
     "Call",
-    "Fault",
     "Gateway",
     "GiveUp",
     "Service",
@@ -28,7 +28,6 @@ __all__ = [
     "Workload",
     "default_topology",
     "load_topology",
-    "number_ends_with",
 ]
 
 ACCESS_LOGS = ("als", "otlp")
@@ -41,25 +40,8 @@ ADMIN_PORT = 15_000
 
 
 @dataclass(frozen=True)
-class Fault:
-    """What the caller's Envoy does to a call instead of, or before, sending it on."""
-
-    abort: int | None
-    delay_ms: int
-    ends_with: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Breaker:
-    """The limits at which the caller's Envoy opens the circuit."""
-
-    connections: int
-    pending: int
-
-
-@dataclass(frozen=True)
 class Service:
-    """A Kubernetes service: a name, a port, and the rules its callers' Envoys apply."""
+    """A Kubernetes service: a name, a port, and the rules that the Envoys around it apply."""
 
     name: str
     namespace: str
@@ -67,9 +49,7 @@ class Service:
     protocol: str
     mtls: bool
     split: tuple[tuple[str, int], ...]
-    retries: int
-    faults: tuple[Fault, ...]
-    breaker: Breaker | None
+    rules: ServiceRules
     methods: tuple[str, ...]
 
     @property
@@ -92,11 +72,18 @@ class GiveUp:
 
 @dataclass(frozen=True)
 class Call:
-    """One call a workload makes for each request it answers; `times` at once for a burst."""
+    """One call a workload makes for each request it answers; `times` at once for a burst.
+
+    A call over `websocket` asks one question and hangs up. Where the service wants a token, all requests have
+    a good one but those whose numbers end as listed.
+    """
 
     service: str
     times: int
+    websocket: bool
     ends_with: tuple[str, ...]
+    without_token: tuple[str, ...]
+    expired_token: tuple[str, ...]
     give_up: GiveUp | None
 
 
@@ -167,11 +154,6 @@ class Topology:
         return [self.services[name] for name in dict.fromkeys(call.service for call in workload.calls)]
 
 
-def number_ends_with(number: int, endings: tuple[str, ...]) -> bool:
-    """Whether a rule applies to a request; no endings means every request. Envoy's rules say the same."""
-    return not endings or str(number).endswith(endings)
-
-
 def default_topology() -> Path:
     """The bookinfo shape that `sidelight demo` runs."""
     return Path(__file__).parent / "topologies" / "bookinfo.yaml"
@@ -193,15 +175,15 @@ def load_topology(path: Path | None = None) -> Topology:
 def parse_topology(document: Any, where: str = "topology") -> Topology:
     """Builds a Topology from what YAML gave; `where` begins every complaint."""
     top = Reader(document, where)
-    services = {name: _service(name, part) for name, part in top.parts("services")}
-    workloads = {name: _workload(name, part) for name, part in top.parts("workloads")}
+    services = {name: part.read(partial(_service, name)) for name, part in top.parts("services")}
+    workloads = {name: part.read(partial(_workload, name)) for name, part in top.parts("workloads")}
     topology = Topology(
         name=top.name("name"),
         cluster=top.text("cluster", "Kubernetes"),
         mesh_id=top.text("mesh_id", "cluster.local"),
         trust_domain=top.text("trust_domain", "cluster.local"),
         access_logs=top.one_of("access_logs", ACCESS_LOGS, "als"),
-        gateway=_gateway(top.part("gateway")),
+        gateway=top.part("gateway").read(_gateway),
         services=services,
         workloads=workloads,
         document=document,
@@ -213,7 +195,7 @@ def parse_topology(document: Any, where: str = "topology") -> Topology:
 
 
 def _gateway(part: Reader) -> Gateway:
-    gateway = Gateway(
+    return Gateway(
         name=part.name("name", "istio-ingressgateway"),
         namespace=part.name("namespace", "istio-system"),
         service=part.name("service"),
@@ -221,49 +203,24 @@ def _gateway(part: Reader) -> Gateway:
         path=part.text("path", "/"),
         port=part.whole("port", 1024, 65535, 8080),
     )
-    part.nothing_else()
-    return gateway
 
 
 def _service(name: str, part: Reader) -> Service:
-    breaker = part.optional_part("circuit_breaker")
-    service = Service(
+    return Service(
         name=name,
         namespace=part.name("namespace", "default"),
         port=part.whole("port", 1024, 65535 - APP_PORT_OFFSET),
         protocol=part.one_of("protocol", PROTOCOLS, "http"),
         mtls=part.flag("mtls", True),
         split=part.weights("split"),
-        retries=part.whole("retries", 0, 10, 0),
-        faults=tuple(_fault(each) for each in part.list_of_parts("faults")),
-        breaker=_breaker(breaker) if breaker else None,
+        rules=read_rules(part),
         methods=part.names("methods"),
     )
-    part.nothing_else()
-    return service
-
-
-def _fault(part: Reader) -> Fault:
-    fault = Fault(
-        abort=part.optional_whole("abort", 400, 599),
-        delay_ms=part.whole("delay_ms", 0, 60_000, 0),
-        ends_with=part.endings("ends_with"),
-    )
-    if fault.abort is None and not fault.delay_ms:
-        part.complain("needs `abort` (an HTTP status), `delay_ms`, or both")
-    part.nothing_else()
-    return fault
-
-
-def _breaker(part: Reader) -> Breaker:
-    breaker = Breaker(part.whole("connections", 1, 10_000, 1), part.whole("pending", 1, 10_000, 1))
-    part.nothing_else()
-    return breaker
 
 
 def _workload(name: str, part: Reader) -> Workload:
     service = part.optional_name("service")
-    workload = Workload(
+    return Workload(
         name=name,
         namespace=part.name("namespace", "default"),
         service=service,
@@ -273,29 +230,25 @@ def _workload(name: str, part: Reader) -> Workload:
         account=part.name("service_account", service or name),
         sidecar=part.flag("sidecar", True),
         starts_every=part.optional_whole("starts_every", 1, 1_000_000),
-        calls=tuple(_call(each) for each in part.list_of_parts("calls")),
-        answers=tuple(_answer(each) for each in part.list_of_parts("answers")),
+        calls=part.each("calls", _call),
+        answers=part.each("answers", _answer),
     )
-    part.nothing_else()
-    return workload
 
 
 def _call(part: Reader) -> Call:
-    give_up = part.optional_part("give_up")
-    call = Call(
+    return Call(
         service=part.name("service"),
         times=part.whole("times", 1, 100, 1),
+        websocket=part.flag("websocket", False),
         ends_with=part.endings("ends_with"),
-        give_up=_give_up(give_up) if give_up else None,
+        without_token=part.endings("without_token"),
+        expired_token=part.endings("expired_token"),
+        give_up=part.optional("give_up", _give_up),
     )
-    part.nothing_else()
-    return call
 
 
 def _give_up(part: Reader) -> GiveUp:
-    give_up = GiveUp(part.whole("after_ms", 10, 60_000), part.endings("ends_with"))
-    part.nothing_else()
-    return give_up
+    return GiveUp(part.whole("after_ms", 10, 60_000), part.endings("ends_with"))
 
 
 def _answer(part: Reader) -> Answer:
@@ -309,7 +262,6 @@ def _answer(part: Reader) -> Answer:
     )
     if answer.status is None and answer.grpc_status is None and not answer.delay_ms:
         part.complain("needs `status`, `grpc_status` or `delay_ms`")
-    part.nothing_else()
     return answer
 
 
@@ -335,13 +287,24 @@ def _service_contradictions(topology: Topology, service: Service) -> Iterator[st
             place = f"is in namespace {workload.namespace}, its service in {service.namespace}"
             yield f"workloads.{workload.name}: {place}."
     versions = {workload.version for workload in backing}
+    accounts = {workload.account for workload in topology.workloads.values()}
     for version, _ in service.split:
         if version not in versions:
             yield f"{where}.split: no workload of {service.name} has version {version}."
     if service.port in (OUTBOUND_PORT, ADMIN_PORT):
         yield f"{where}.port: {service.port} is the sidecar's own."
-    if service.protocol == "tcp" and (service.split or service.faults or service.retries or service.breaker):
-        yield f"{where}: split, faults, retries and circuit_breaker need protocol http or grpc."
+    if service.protocol == "tcp":
+        for rule in ["split"] * bool(service.split) + service.rules.of_requests():
+            yield f"{where}.{rule}: needs protocol http or grpc."
+    if service.protocol == "tcp" and service.rules.denials and len(versions) > 1:
+        yield f"{where}.denials: with protocol tcp only one version can be told to have refused."
+    for denial in service.rules.denials:
+        if denial.account and not service.mtls:
+            yield f"{where}.denials: without mtls nobody shows the account {denial.account}."
+        if denial.account and denial.account not in accounts:
+            yield f"{where}.denials: no workload has the service account {denial.account}."
+    if service.rules.jwt and topology.gateway.service == service.name:
+        yield f"{where}.jwt: the gateway's client has no token."
     if bool(service.methods) != (service.protocol == "grpc"):
         yield f"{where}.methods: a gRPC service lists its methods, another has none."
 
@@ -373,8 +336,12 @@ def _workload_contradictions(topology: Topology, workload: Workload) -> Iterator
             yield f"{where}.calls: there is no service `{call.service}`."
         elif called.protocol == "tcp" and own is not None and called.port == own.port:
             yield f"{where}.calls: {called.name} and {own.name} both need port {own.port} in one pod."
-        elif call.give_up and called.protocol != "http":
-            yield f"{where}.calls: give_up needs a service with protocol http."
+        elif (call.give_up or call.websocket) and called.protocol != "http":
+            yield f"{where}.calls: give_up and websocket need a service with protocol http."
+        elif call.websocket and call.give_up:
+            yield f"{where}.calls: nobody gives up a websocket."
+        elif (call.without_token or call.expired_token) and not called.rules.jwt:
+            yield f"{where}.calls: {called.name} wants no token (`jwt: true`)."
         elif not workload.sidecar and called.protocol != "http":
             yield f"{where}.calls: a workload without sidecar can only call http services."
     yield from _circles(topology, workload)

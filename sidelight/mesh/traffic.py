@@ -13,7 +13,7 @@ from itertools import count
 import aiohttp
 
 from sidelight.mesh.apps import App
-from sidelight.mesh.calls import PATIENCE_SECONDS, VERSION_HEADER, request_headers
+from sidelight.mesh.calls import NOBODY, PATIENCE_SECONDS, answerer_of, request_headers
 from sidelight.mesh.counts import GONE, ClientKey, Counts
 from sidelight.mesh.plan import Plan
 
@@ -73,7 +73,7 @@ class Traffic:
         return jobs
 
     async def _one(self, session: aiohttp.ClientSession, number: int, room: asyncio.Semaphore) -> None:
-        edge, version, code = self._plan.topology.gateway, None, GONE
+        edge, answerer, code = self._plan.topology.gateway, NOBODY, GONE
         service = self._plan.topology.services[edge.service]
         headers = request_headers(number)
         if edge.host != "*":
@@ -81,12 +81,21 @@ class Traffic:
         try:
             async with session.get(self._plan.gateway_url, headers=headers) as response:
                 await response.read()
-                version, code = response.headers.get(VERSION_HEADER), str(response.status)
+                answerer, code = answerer_of(response.headers), str(response.status)
         except (aiohttp.ClientError, TimeoutError) as error:
             self._counts.surprise(f"client → gateway, request {number}: {error!r}")
         finally:
             room.release()
         self._counts.driven += 1
         # The gateway hands on every request once, so what its client got is what the gateway got.
-        key = ClientKey(edge.namespace, edge.name, service.host, service.protocol, version, code, None)
+        key = ClientKey(
+            edge.namespace,
+            edge.name,
+            service.host,
+            service.protocol,
+            answerer.version,
+            code,
+            None,
+            answerer.denied,
+        )
         self._counts.client[key] += 1

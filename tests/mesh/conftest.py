@@ -16,7 +16,7 @@ from tests.running_server import Server, wait_for
 
 __all__ = ["browser", "context", "open_page", "tab"]
 
-# Some 5,700 requests between services.
+# Some 6,000 requests between services.
 REQUESTS = 1600
 
 
@@ -54,7 +54,7 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LivedMesh]:
             truth = mesh.truth()
             assert truth["unexpected"] == []
             wait_until_counted(server)
-        # What has lived needs no processes: eleven idle Envoys take half a processor's time from the tests.
+        # What has lived needs no processes: thirteen idle Envoys take half a processor's time from the tests.
         window = {"from_": began, "to": _now()}
         yield LivedMesh(server, mesh, truth, window, server.get("/api/graph", **window))
     finally:
@@ -66,12 +66,12 @@ def _now() -> str:
 
 
 def wait_until_counted(server: Server) -> None:
-    """Until three seconds bring no new row (the proxies' last flush has been acknowledged and loaded)."""
+    """Until six seconds bring no new row (the proxies' last flush has been acknowledged and loaded)."""
     seen: list[int] = []
 
     def is_quiet() -> bool:
         time.sleep(1)
         seen.append(server.get("/api/health")["store"]["loaded_rows"])
-        return len(seen) > 3 and seen[-1] == seen[-4]
+        return len(seen) > 6 and seen[-1] == seen[-7]
 
     wait_for(is_quiet, 300, "the telemetry has arrived")

@@ -45,10 +45,15 @@ def told_client_view(graph: dict[str, Any]) -> Tally:
 
 
 def true_server_view(truth: dict[str, Any]) -> Counter[tuple[str, str, str]]:
-    """(workload, caller workload, protocol) → requests received, as the applications counted them."""
+    """(workload, caller workload, protocol) → requests received: what the applications counted, and what their
+    sidecars refused in their place, as the callers counted it (our workloads are called SERVICE-VERSION)."""
     tally: Counter[tuple[str, str, str]] = Counter()
     for row in truth["server"]:
         tally[row["workload"], row["caller"], row["protocol"]] += row["requests"]
+    for row in truth["client"]:
+        if row["denied"]:
+            workload = f"{short(row['service'])}-{row['version']}"
+            tally[workload, row["caller"], row["protocol"]] += row["count"]
     return tally
 
 

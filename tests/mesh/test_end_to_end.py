@@ -58,7 +58,8 @@ def test_the_share_is_what_each_version_answered(lived: LivedMesh) -> None:
 
 
 def test_what_no_version_answered_is_explained(lived: LivedMesh) -> None:
-    """Aborts, the open circuit and clients that gave up: edges to the service's node, with their flags."""
+    """Aborts, rate limits, the open circuit, ejected pods and clients that gave up: edges to the service's node,
+    with their flags."""
     lost = {
         (edge_of["source"], edge_of["target"]): edge_of["edge"]
         for edge_of in named_edges(lived.graph)
@@ -66,15 +67,54 @@ def test_what_no_version_answered_is_explained(lived: LivedMesh) -> None:
     }
     aborts = [edge for (_, target), edge in lost.items() if target == "ratings"]
     assert aborts
-    assert all(
-        edge["flags"] == {"FI": edge["requests"]} and edge["errors"] == edge["requests"] for edge in aborts
-    )
+    for edge in aborts:
+        assert edge["flags"] == {"FI": edge["codes"]["503"], "RL": edge["codes"]["429"]}
+        assert edge["errors"] == edge["flags"]["FI"] == edge["requests"] - edge["flags"]["RL"]
     circuit = lost["productpage-v1", "stock"]
     assert circuit["flags"] == {"UO": circuit["requests"]}
+    ejected = lost["productpage-v1", "offers"]
+    assert ejected["flags"] == {"UH": ejected["requests"]}
+    assert ejected["codes"] == {"503": ejected["requests"]}
     gone = lost["productpage-v1", "reviews"]
     assert gone["client_gone"] == gone["requests"] == gone["codes"]["0"]
     assert gone["success_rate"] is None
     assert "DC" in gone["flags"]
+
+
+def test_what_a_sidecar_refused_ends_at_its_version(lived: LivedMesh) -> None:
+    """RBAC and JWT have no flag: the caller got 403 and 401 from the version, whose own proxy says why."""
+    refused: Counter[tuple[str, str, str]] = Counter()
+    for named in named_edges(lived.graph):
+        for code in {"401", "403"} & named["edge"]["codes"].keys():
+            assert named["kind"] == "workload"
+            refused[named["target"], named["edge"]["protocol"], code] += named["edge"]["codes"][code]
+    shut = {(e["source"], e["target"]): e["edge"] for e in named_edges(lived.graph)}["stock-v1", "mongodb-v1"]
+    refused["mongodb-v1", "tcp", "-"] = shut["server"]["errors"]
+    assert shut["server"]["errors"] == shut["server"]["requests"] == shut["requests"] > 0
+    begin, end = lived.window["from_"].rstrip("Z"), lived.window["to"].rstrip("Z")
+    told = lived.server.sql(
+        "SELECT destination_workload AS workload, protocol, coalesce(status_code::text, '-') AS code, count(*) AS n"
+        " FROM observations WHERE reporter = 'destination' AND signal = 'als'"
+        f" AND time >= TIMESTAMP '{begin}' AND time < TIMESTAMP '{end}'"
+        " AND regexp_matches(response_code_details, '^(rbac|jwt_authn)_access_denied') GROUP BY ALL"
+    )
+    assert Counter({(one["workload"], one["protocol"], one["code"]): one["n"] for one in told}) == refused
+    assert {workload for workload, _, _ in refused} == {
+        "ratings-v1",
+        "ratings-v2",
+        "offers-v1",
+        "offers-v2",
+        "mongodb-v1",
+    }
+
+
+def test_websockets_are_successes(lived: LivedMesh) -> None:
+    """Code 101 whoever hung up first: nobody left and nothing failed."""
+    talked = [e["edge"] for e in named_edges(lived.graph) if "101" in e["edge"]["codes"]]
+    assert sum(edge["codes"]["101"] for edge in talked) > 100
+    for edge in talked:
+        assert edge["client_gone"] == 0
+        assert edge["errors"] == edge["codes"].get("500", 0)
 
 
 def test_retries_show_as_attempts_and_never_as_requests(lived: LivedMesh) -> None:

@@ -13,7 +13,8 @@ import yaml
 from sidelight.mesh import TopologyError, default_topology, load_topology
 from sidelight.mesh.calls import split_value
 from sidelight.mesh.plan import make_plan
-from sidelight.mesh.topology import number_ends_with, parse_topology
+from sidelight.mesh.service_rules import number_ends_with
+from sidelight.mesh.topology import parse_topology
 
 EXAMPLES = Path(__file__).parents[2] / "fixtures" / "mesh"
 
@@ -23,7 +24,7 @@ SMALL: dict[str, Any] = {
     "services": {
         "shop": {"port": 8000},
         "rpc": {"port": 8100, "protocol": "grpc", "methods": ["Get"]},
-        "db": {"port": 8200, "protocol": "tcp"},
+        "db": {"port": 8200, "protocol": "tcp", "denials": [{"account": "rpc"}]},
     },
     "workloads": {
         "shop-v1": {"service": "shop", "calls": [{"service": "rpc"}, {"service": "db"}]},
@@ -66,7 +67,42 @@ BAD = [
         [{"abort": 503, "ends_with": 3}],
         't.services.shop.faults[0].ends_with: must be digits in quotes such as "07", not 3.',
     ),
-    ("services.db.retries", 1, "t: services.db: split, faults, retries and circuit_breaker need protocol"),
+    ("services.db.retries", 1, "t: services.db.retries: needs protocol http or grpc."),
+    ("services.db.circuit_breaker", {}, "t: services.db.circuit_breaker: needs protocol http or grpc."),
+    ("services.db.jwt", True, "t: services.db.jwt: needs protocol http or grpc."),
+    (
+        "services.db.denials",
+        [{"ends_with": "1"}],
+        "t: services.db.denials.ends_with: needs protocol http or grpc.",
+    ),
+    ("services.shop.denials", [{}], "t.services.shop.denials[0]: needs `account` (a service account)"),
+    (
+        "services.shop.denials",
+        [{"account": "nobody"}],
+        "t: services.shop.denials: no workload has the service account nobody.",
+    ),
+    (
+        "services.rpc",
+        {"port": 8100, "mtls": False, "denials": [{"account": "shop"}]},
+        "t: services.rpc.denials: without mtls nobody shows the account shop.",
+    ),
+    (
+        "services.shop.rate_limit",
+        {"at": "gateway", "tokens": 1},
+        "t.services.shop.rate_limit.at: must be one of caller, called, not 'gateway'.",
+    ),
+    ("services.shop.rate_limit", {}, "t.services.shop.rate_limit: `tokens` is missing."),
+    (
+        "services.shop.outlier_detection",
+        {"consecutive_5xx": 0},
+        "t.services.shop.outlier_detection.consecutive_5xx: must be a whole number from 1 to 1000, not 0.",
+    ),
+    (
+        "services.shop.outlier_detection",
+        {"ejection": 1},
+        "t.services.shop.outlier_detection: unknown key `ejection`; did you mean `ejection_seconds`?.",
+    ),
+    ("services.shop.jwt", True, "t: services.shop.jwt: the gateway's client has no token."),
     ("services.rpc.methods", [], "t: services.rpc.methods: a gRPC service lists its methods"),
     ("services.lost", {"port": 9000}, "t: services.lost: no workload has `service: lost`."),
     ("services.a b", {"port": 9000}, "t.services: 'a b' is no name"),
@@ -90,7 +126,22 @@ BAD = [
     (
         "workloads.shop-v1.calls",
         [{"service": "rpc", "give_up": {"after_ms": 100}}],
-        "t: workloads.shop-v1.calls: give_up needs a service with protocol http.",
+        "t: workloads.shop-v1.calls: give_up and websocket need a service with protocol http.",
+    ),
+    (
+        "workloads.shop-v1.calls",
+        [{"service": "rpc", "websocket": True}],
+        "t: workloads.shop-v1.calls: give_up and websocket need a service with protocol http.",
+    ),
+    (
+        "workloads.shop-v1.calls",
+        [{"service": "rpc", "without_token": "1"}],
+        "t: workloads.shop-v1.calls: rpc wants no token (`jwt: true`).",
+    ),
+    (
+        "workloads.db-v2",
+        {"service": "db", "version": "v2"},
+        "t: services.db.denials: with protocol tcp only one version can be told to have refused.",
     ),
     ("workloads.shop-v1.sidecar", False, "t: workloads.shop-v1.sidecar: a workload that serves `shop` needs"),
     ("workloads.idle", {"sidecar": False}, "t: workloads.idle: serves nothing, so it needs `starts_every`"),
@@ -163,6 +214,11 @@ def test_bookinfo_has_what_the_demo_promises() -> None:
     assert topology.workloads["productpage-v1"].replicas == 2
     assert len(topology.services["details"].methods) == 10
     assert not all(service.mtls for service in topology.services.values())
+    rules = [service.rules for service in topology.services.values()]
+    for kind in ("faults", "retries", "breaker", "rate_limit", "outlier_detection", "denials", "jwt"):
+        assert any(getattr(one, kind) for one in rules), kind
+    calls = [call for workload in topology.workloads.values() for call in workload.calls]
+    assert any(call.websocket for call in calls)
     assert yaml.safe_load(default_topology().read_text())["workloads"]["legacy-batch-v1"]["sidecar"] is False
 
 

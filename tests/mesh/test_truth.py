@@ -19,11 +19,14 @@ import pytest
 from sidelight.mesh import Mesh
 from sidelight.mesh.access_logs import json_log, text_log
 from tests.mesh.sink import Sink
+from tests.mesh.tallies import short
 
 pytestmark = pytest.mark.mesh
 
 REQUESTS = 300
-FAULT_FLAGS = {"FI", "UO", "DC"}
+NOBODY_ANSWERED = {"FI", "UO", "UH", "RL"}
+# What a sidecar says of a request or connection that it refused, by what the caller got.
+REFUSALS = {"401": "jwt_authn_access_denied", "403": "rbac_access_denied", "0": "rbac_access_denied"}
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +63,19 @@ def version_at(mesh: Mesh, address: str | None) -> str | None:
     return pods[address.rsplit(":", 1)[0]] if address else None
 
 
+def answered_by(mesh: Mesh, line: dict[str, Any]) -> str | None:
+    """The version whose answer a caller's Envoy wrote down: not its own, and not one that came too late."""
+    left = line["method"] is not None and line["response_code"] == 0
+    nobody = left or NOBODY_ANSWERED & set(line["response_flags"].split(","))
+    return None if nobody else version_at(mesh, line["upstream_host"])
+
+
+def refusal(line: dict[str, Any]) -> str | None:
+    """Why a sidecar refused a request or a connection in its application's place; null: it did not."""
+    why = line["response_code_details"] or line["connection_termination_details"] or ""
+    return next((words for words in REFUSALS.values() if why.startswith(words)), None)
+
+
 def service_of(line: dict[str, Any]) -> str:
     return line["upstream_cluster"].split("|")[3]
 
@@ -77,10 +93,7 @@ def test_callers_got_what_their_envoys_say(mesh: Mesh, lines: list[dict[str, Any
         (
             line["workload"],
             service_of(line),
-            # A code an Envoy made itself, or a client that left, is no version's answer.
-            None
-            if FAULT_FLAGS & set(line["response_flags"].split(","))
-            else version_at(mesh, line["upstream_host"]),
+            answered_by(mesh, line),
             str(line["response_code"]),
         )
         for line in lines
@@ -94,11 +107,17 @@ def test_callers_got_what_their_envoys_say(mesh: Mesh, lines: list[dict[str, Any
 
 
 def test_versions_received_what_their_envoys_say(mesh: Mesh, lines: list[dict[str, Any]]) -> None:
-    """Per workload, the applications' counts are the inbound lines: retried attempts and all."""
-    logged = Counter(line["workload"] for line in lines if line["upstream_cluster"].startswith("inbound|"))
-    counted: Counter[str] = Counter()
+    """Per workload, the applications' counts are the inbound lines, retried attempts and all; a sidecar writes
+    one more for each request that it refused in its application's place."""
+    logged = Counter(
+        (line["workload"], refusal(line)) for line in lines if line["upstream_cluster"].startswith("inbound|")
+    )
+    counted: Counter[tuple[str, str | None]] = Counter()
     for row in mesh.truth()["server"]:
-        counted[row["workload"]] += row["requests"]
+        counted[row["workload"], None] += row["requests"]
+    for row in mesh.truth()["client"]:
+        if row["denied"]:
+            counted[f"{short(row['service'])}-{row['version']}", REFUSALS[row["code"]]] += row["count"]
     assert counted == logged
 
 
@@ -110,7 +129,8 @@ def test_the_split_is_exact(mesh: Mesh) -> None:
 
 def test_every_fault_happened(mesh: Mesh, lines: list[dict[str, Any]]) -> None:
     """An abort, a delay, an open circuit, a client that left and retried 503s: each is in the logs."""
-    flags = Counter(line["response_flags"] for line in lines if line["workload"] == "productpage-v1")
+    called = [line for line in lines if line["workload"] == "productpage-v1" and line["response_code"] != 101]
+    flags = Counter(line["response_flags"] for line in called)
     assert flags["DI"] == 3
     assert flags["UO"] > 0
     assert flags["DC"] == 3
@@ -120,6 +140,37 @@ def test_every_fault_happened(mesh: Mesh, lines: list[dict[str, Any]]) -> None:
     assert len(refused) > 0
     callers = [row for row in mesh.truth()["client"] if row["caller"].startswith("reviews-")]
     assert not [row for row in callers if row["code"] == "503" and row["version"]], "each was retried"
+
+
+def test_every_refusal_happened(mesh: Mesh, lines: list[dict[str, Any]]) -> None:
+    """A rate limit, denials by account and by token, and no pod that is left: each in Envoy's own words."""
+    told = Counter(
+        (line["workload"], line["response_code"], line["response_flags"], line["response_code_details"])
+        for line in lines
+    )
+    limited = [told[f"reviews-{version}", 429, "RL", "local_rate_limited"] for version in ("v2", "v3")]
+    # Three of the numbers that end with 6 go to each version, and its Envoy lets the first through.
+    assert limited == [2, 2]
+    assert told["productpage-v1", 503, "UH", "no_healthy_upstream"] > 0
+    refused = Counter((line["workload"].partition("-")[0], refusal(line)) for line in lines)
+    assert refused["ratings", "rbac_access_denied"] == 2 * REQUESTS // 100
+    # How many of its calls meet no pod at all depends on how long these are left out: ten seconds of the clock.
+    assert 0 < refused["offers", "jwt_authn_access_denied"] <= 2 * REQUESTS // 100
+    assert refused["mongodb", "rbac_access_denied"] > 0
+    expired = [line for line in lines if "Jwt_is_expired" in (line["response_code_details"] or "")]
+    assert {line["response_code"] for line in expired} == {401}
+    for service, code in (("ratings", "403"), ("offers", "401")):
+        rows = [row for row in mesh.truth()["client"] if short(row["service"]) == service]
+        got = sum(row["count"] for row in rows if row["code"] == code)
+        assert got == refused[service, REFUSALS[code]]
+
+
+def test_a_conversation_is_a_session(mesh: Mesh, lines: list[dict[str, Any]]) -> None:
+    """A websocket's line has code 101, whoever hung up first; callers counted as many."""
+    sessions = [line for line in lines if line["response_code"] == 101]
+    calling = [line for line in sessions if line["upstream_cluster"].startswith("outbound|")]
+    got = sum(row["count"] for row in mesh.truth()["client"] if row["code"] == "101")
+    assert got == len(calling) == len(sessions) - len(calling) > 0
 
 
 def test_one_method_in_ten_fails(mesh: Mesh) -> None:
