@@ -19,7 +19,7 @@ from store.errors import NewerStore, OlderStore
 from store.frames import ExportMark
 from store.statements import sql
 
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True)

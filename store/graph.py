@@ -22,7 +22,7 @@ from store.tally import Fact, Tally, quantiles_ms
 Json = dict[str, Any]
 
 _VERSIONED = ("workload", "app", "instance", "gateway", "external")
-_LOGS = ("als", "otlp_log", "file")
+_LOGS = ("als", "otlp_log", "file", "ztunnel")
 
 
 @dataclass

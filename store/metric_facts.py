@@ -9,12 +9,19 @@ from __future__ import annotations
 from typing import Any
 
 from store.asking import ask_rows
+from store.statements import source
 from store.tally import Fact
 
 
 def has_series(cursor: Any) -> bool:
     """Did the mesh send any metric that may count? Asked first: nobody else pays for metrics."""
     return bool(ask_rows(cursor, "any_series", {})[0]["known"])
+
+
+def leave_out_metrics(cursor: Any) -> None:
+    """For a cursor within its reader's transaction: where no metric may count, no statement looks for them."""
+    if not has_series(cursor):
+        cursor.execute(source("ask/no_metrics"))
 
 
 def joined_facts(rows: list[Fact], metrics: list[Fact], only: int | None) -> list[Fact]:

@@ -15,6 +15,9 @@ from store.schema import TABLES
 ROW_TABLES = ("observations", "spans", "logs", "metric_points", "rejects")
 """Tables whose rows go to hot slices and segments; the other two fill dictionaries."""
 
+ROLLED_UP = ("observations", "spans")
+"""Those that ``edges_1m`` counts when they are sealed; until then they are ``…_unsealed``."""
+
 _ADDED = {
     "observations": [("peer_key", pa.uint64())],
     "spans": [("resource_key", pa.uint64()), ("peer_key", pa.uint64())],

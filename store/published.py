@@ -19,7 +19,8 @@ from pathlib import Path
 from store.catalogue import VERSION, Segment, utc_now
 from store.database import DUCKDB_VERSION, Cursor, Database, Error, transaction
 from store.descriptions import comment_statements
-from store.physical import ROW_TABLES, STORED
+from store.physical import ROLLED_UP, ROW_TABLES, STORED
+from store.registry import RESOLVED
 from store.relations import rows_sql, shown_sql
 from store.segments import sync
 from store.settings import StoreSettings
@@ -92,12 +93,15 @@ def make_relations(cursor: Cursor) -> None:
     cursor.execute("CREATE TABLE about (key VARCHAR, value VARCHAR)")
     for name in _FROM_CATALOGUE:
         cursor.execute(f"CREATE TABLE {name} AS FROM catalogue.{name} LIMIT 0")
-    cursor.execute("CREATE TABLE instances AS FROM hot.instances LIMIT 0")
+    for name in RESOLVED:
+        cursor.execute(f"CREATE TABLE {name} AS FROM hot.{name} LIMIT 0")
     cursor.execute(f"CREATE VIEW resources AS {shown_sql('resources', 'FROM resources_stored')}")
     for table in ROW_TABLES:
         cursor.execute(f"CREATE TABLE empty_{table} AS FROM hot.empty_{table} LIMIT 0")
         cursor.execute(f"CREATE VIEW {table}_stored AS {rows_sql(table, [], [], f'empty_{table}')}")
         cursor.execute(f"CREATE VIEW {table}_raw AS {shown_sql(table, f'FROM {table}_stored')}")
+        if table in ROLLED_UP:
+            cursor.execute(f"CREATE VIEW {table}_unsealed AS {rows_sql(table, [], [], f'empty_{table}')}")
     cursor.execute("COMMIT")
     install_for_users(cursor)
 
@@ -109,7 +113,8 @@ def _fill(cursor: Cursor, settings: StoreSettings, segments: list[Segment]) -> N
     )
     for name in _FROM_CATALOGUE:
         cursor.execute(f"INSERT INTO {name} FROM catalogue.{name}")
-    cursor.execute("INSERT INTO instances FROM hot.instances")
+    for name in RESOLVED:
+        cursor.execute(f"INSERT INTO {name} FROM hot.{name}")
     for table in ROW_TABLES:
         files = [str(settings.data_dir / one.path) for one in segments if one.table == table]
         if files:

@@ -10,10 +10,12 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
+from store.registry import RESOLVED
 from store.statements import identifier, in_order, source
 
 RELATIONS = (
-    "observations_raw", "spans_raw", "metric_points_raw", "peers", "series", "activity", "instances"
+    "observations_raw", "observations_unsealed", "spans_raw", "spans_unsealed", "metric_points_raw", "edges_1m",
+    "peers", "series", "activity", *RESOLVED,
 )  # fmt: skip
 """What the macros read."""
 

@@ -11,7 +11,8 @@ from datetime import UTC, datetime, timedelta
 from store.catalogue import Segment
 from store.database import Cursor
 from store.hot import Slice, overlaps
-from store.physical import ROW_TABLES
+from store.physical import ROLLED_UP, ROW_TABLES
+from store.registry import RESOLVED
 from store.relations import rows_sql, shown_sql
 from store.settings import StoreSettings
 from store.statements import literal
@@ -51,11 +52,13 @@ def open_views(
         ]
         stored = rows_sql(table, hot, files, f"hot.empty_{table}")
         views.append((f"{table}_raw", shown_sql(table, stored)))
+        if table in ROLLED_UP:
+            views.append((f"{table}_unsealed", rows_sql(table, hot, [], f"hot.empty_{table}")))
     views += [
         ("resources", shown_sql("resources", "FROM hot.resources")),
         ("peers", "FROM hot.peers"),
         ("series", "FROM hot.series"),
-        ("instances", "FROM hot.instances"),
+        *((name, f"FROM hot.{name}") for name in RESOLVED),
         ("activity", _activity_sql(slices, start, end)),
         ("edges_1m", f"FROM catalogue.edges_1m{_minutes(start, end)}"),
     ]

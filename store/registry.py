@@ -12,6 +12,9 @@ import pyarrow as pa
 from store.database import Cursor, arrow_relations, one, to_arrow
 from store.statements import sql
 
+RESOLVED = ("instances", "address_history", "proxy_history")
+"""The registry as readers meet it, each made of those before: small tables, written when something is learned."""
+
 
 def learn(cursor: Cursor, identities: pa.Table) -> bool:
     """Fold ``identities`` rows into the hot registry, within the caller's transaction. True: it changed."""
@@ -27,9 +30,16 @@ def learn(cursor: Cursor, identities: pa.Table) -> bool:
 
 
 def refresh_instances(cursor: Cursor) -> None:
-    """Resolve facts and stints into ``hot.instances`` anew."""
-    instances = sql("load/instances", facts="hot.identity_facts", stints="hot.stints")
-    cursor.execute(f"CREATE OR REPLACE TABLE hot.instances AS {instances}")
+    """Resolve facts and stints into the tables of ``RESOLVED`` anew."""
+    resolved = {
+        "instances": sql("load/instances", facts="hot.identity_facts", stints="hot.stints"),
+        "address_history": sql("load/address_history", instances="hot.instances"),
+        "proxy_history": sql(
+            "load/proxy_history", instances="hot.instances", address_history="hot.address_history"
+        ),
+    }
+    for name in RESOLVED:
+        cursor.execute(f"CREATE OR REPLACE TABLE hot.{name} AS {resolved[name]}")
 
 
 def save(cursor: Cursor) -> None:

@@ -30,7 +30,7 @@ OBSERVATIONS = pa.schema(
         ("duration_us", pa.int64()),
         # 'source' (outbound listener) | 'destination' (inbound) | 'gateway' | 'waypoint'
         ("reporter", TEXT),
-        # 'als' | 'otlp_log' | 'file' ('span' rows are derived from `spans`, never sent)
+        # 'als' | 'otlp_log' | 'file' | 'ztunnel' (connections only) ('span' rows are derived from `spans`, never sent)
         ("signal", TEXT),
         # The proxy that reported it: 'POD.NAMESPACE', else '@IP' of the connection, else null.
         ("emitter", TEXT),

@@ -38,9 +38,9 @@ from store.frames import Batch
 from store.hot import Slice
 from store.journal_files import JournalFile, list_journals
 from store.loader import load_batches
-from store.physical import ROW_TABLES
+from store.physical import ROLLED_UP, ROW_TABLES
 from store.published import make_relations
-from store.registry import refresh_instances
+from store.registry import RESOLVED, refresh_instances
 from store.relations import empty_arrow, rows_sql
 from store.settings import StoreSettings
 from store.sql_worker import SqlLimits, too_slow
@@ -144,8 +144,9 @@ def open_folder(database: Database, cursor: Cursor, settings: StoreSettings, scr
 def _add_tail(cursor: Cursor, settings: StoreSettings, tail: Slice) -> None:
     cursor.execute("BEGIN TRANSACTION")
     cursor.execute(sql("seal/dictionaries", known="sidelight"))
-    cursor.execute("DELETE FROM instances")
-    cursor.execute("INSERT INTO instances FROM hot.instances")
+    for name in RESOLVED:
+        cursor.execute(f"DELETE FROM {name}")
+        cursor.execute(f"INSERT INTO {name} FROM hot.{name}")
     if "activity" in tail.tables:
         cursor.execute(sql("seal/activity", known="sidelight", activity=tail.relation("activity")))
     segments = read_segments(cursor, "sidelight")
@@ -153,6 +154,9 @@ def _add_tail(cursor: Cursor, settings: StoreSettings, tail: Slice) -> None:
         files = [str(settings.data_dir / one.path) for one in segments if one.table == table]
         stored = rows_sql(table, [tail.relation(table)], files, f"empty_{table}")
         cursor.execute(f"CREATE OR REPLACE VIEW {table}_stored AS {stored}")
+        if table in ROLLED_UP:
+            unsealed = rows_sql(table, [tail.relation(table)], [], "")
+            cursor.execute(f"CREATE OR REPLACE VIEW {table}_unsealed AS {unsealed}")
     cursor.execute("COMMIT")
 
 

@@ -25,7 +25,7 @@ CASES = read_cases(Path(__file__).parent / "cases")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     """One store that holds every case."""
     folder = tmp_path_factory.mktemp("cases")
-    batches = [_batch(number, case) for number, case in enumerate(CASES)]
+    batches = [case_batch(number, case) for number, case in enumerate(CASES)]
     write_journal(folder / "journal", "cases-1", batches)
     opened = open_store(folder)
     opened.poll_once()
@@ -38,7 +38,7 @@ def queries(store: Store) -> Queries:
     return Queries(store)
 
 
-def _batch(number: int, case: Case) -> Batch:
+def case_batch(number: int, case: Case) -> Batch:
     rows = {"identities": case.identities(), "observations": case.observations(), "spans": case.spans()}
     rows["resources"] = [{"attributes": []}] if rows["spans"] else []
     return batch(f"export {number}", **{name: listed for name, listed in rows.items() if listed})

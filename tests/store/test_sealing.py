@@ -91,11 +91,12 @@ def test_rollup_counts_what_was_sealed(tmp_path: Path) -> None:
     assert ask(
         store,
         'SELECT minute, status_code, details_class, "rows", duration_us_sum, latency, attempts, '
-        "attempts_rows, mutual_rows, tls_rows, request_bytes FROM edges_1m ORDER BY ALL",
+        "attempts_rows, tls, request_bytes, duration_rows FROM edges_1m ORDER BY ALL",
     ) == [
-        (NOON, 200, "via_upstream", 2, 2001, {348: 2}, 4, 2, 1, 2, 12),
-        (NOON, 503, "via_upstream", 1, 2000, {383: 1}, None, 0, 0, 0, None),
-        (NOON + timedelta(minutes=1), 200, "via_upstream", 1, None, None, None, 0, 0, 0, None),
+        (NOON, 200, "via_upstream", 1, 1000, {348: 1}, 1, 1, "mutual", 5, 1),
+        (NOON, 200, "via_upstream", 1, 1001, {348: 1}, 3, 1, "none", 7, 1),
+        (NOON, 503, "via_upstream", 1, 2000, {383: 1}, None, 0, None, None, 1),
+        (NOON + timedelta(minutes=1), 200, "via_upstream", 1, None, None, None, 0, None, None, 0),
     ]
     store.stop()
 

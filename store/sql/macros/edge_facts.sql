@@ -1,17 +1,17 @@
 -- Everything the graph and the time series count, in one pass per question and as few groups as possible.
 --   fact 'count'    per edge, view, leg, signal, called service and kind of answer: sums
 --        'latency'  per edge, view and leg: exact percentiles (quantile_cont)
---        'node'     per called node and view: exact percentiles over the rows into it (with `only_no`: over all
---                   that it kept)
+--        'node'     per called node: exact percentiles over the client view's rows into it (with `only_no`: over
+--                   all that it kept, per view)
 -- `bucket` counts steps of `step_us` since `from_time` (one step as long as the window: always 0).
 -- `only_no` keeps the edge with that number, or the edges into the node with that number (out of it, where
 -- nobody calls it); null keeps all.
 -- Upgrades (101) are sessions: no latency.
 --
--- What makes it quick: rows are counted by (peer_key, kind of answer) *before* they meet the lanes, by
--- integers and short strings. Nearly every peer means the same in every minute; only rows of the others
--- (and of TCP, whose denials are told by their details alone) are counted minute by minute. The window is
--- read twice: once for the counts, once for the percentiles.
+-- What makes it quick: of whole minutes that are sealed the rollup has the counts, so only percentiles read
+-- every row. Rows and rollup are counted by (peer_key, kind of answer) *before* they meet the lanes, by
+-- integers and short strings. Nearly every peer means the same in every minute; only those of the others
+-- (and of TCP, whose denials are told by their details alone) are counted minute by minute.
 create or replace macro edge_facts(from_time, to_time, grain, step_us, only_no) as table
 with every_lane as materialized (
     from lanes(from_time, to_time, grain)
@@ -53,39 +53,20 @@ called as materialized (
         peer_key, time, status_code, grpc_status, response_code_details, duration_us, request_bytes, response_bytes
     from span_calls(from_time, to_time)
 ),
-observed_row as not materialized (
-    -- `in` as a value, not as a condition: as one the planner, who cannot know how few keys are uneven,
-    -- would rather build its hash table from every row of the window.
-    select
-        peer_key as lane_key, peer_key in (select lane_key from uneven) as is_uneven, time, status_code, grpc_status,
-        response_flags, tls, response_code_details as details, duration_us, attempts, request_bytes, response_bytes
-    from observations_raw
-    where time >= from_time::timestamp and time < to_time::timestamp
-    union all
-    select
-        peer_key, peer_key in (select lane_key from uneven), time, status_code, grpc_status,
-        response_flags, null, null, duration_ns // 1000, null, request_bytes, response_bytes
-    from spans_raw
-    where time >= from_time::timestamp and time < to_time::timestamp
-      and case when peer_key in (select lane_key from every_lane where signal = 'span') then true else false end
-    union all
-    select
-        peer_key, true, time, status_code, grpc_status, null, null, response_code_details, duration_us, null,
-        request_bytes, response_bytes
-    from called
-),
 seen as not materialized (
-    select
-        lane_key,
-        case when is_uneven then epoch_us(time) // 60000000 else -1 end as minute_no,
-        case
-            when step_us >= epoch_us(to_time::timestamp) - epoch_us(from_time::timestamp) then 0
-            else (epoch_us(time) - epoch_us(from_time::timestamp)) // step_us
-        end as bucket,
-        status_code, grpc_status, response_flags, tls,
-        case when is_uneven and status_code is null then details end as details,
-        duration_us, attempts, request_bytes, response_bytes
-    from observed_row
+    from told_rows(from_time, to_time)
+    union all by name
+    select peer_key as lane_key, * exclude (peer_key) from called
+),
+-- The rows no rollup has counted: those of minutes that the window cuts, and those not sealed yet.
+uncounted as not materialized (
+    from told_rows(from_time, counted_since(from_time, to_time, step_us))
+    union all
+    from told_rows(counted_until(from_time, to_time, step_us), to_time)
+    union all
+    from unsealed_rows(counted_since(from_time, to_time, step_us), counted_until(from_time, to_time, step_us))
+    union all by name
+    select peer_key as lane_key, * exclude (peer_key) from called
 ),
 -- Invariant 5c. Inbound rows that do not show their direct caller are matched to the caller's own row by
 -- request id and the address the caller sent to; what no caller's row claims stays `unknown`'s.
@@ -101,8 +82,8 @@ loose as materialized (
 claimed as (
     select
         loose.peer_key, loose.time, loose.request_id, loose.downstream_local_address,
-        arg_min(calls.peer_key, abs(epoch_us(calls.time) - epoch_us(loose.time))) as caller_key,
-        arg_min(epoch_us(calls.time) // 60000000, abs(epoch_us(calls.time) - epoch_us(loose.time))) as caller_minute_no
+        min(row(abs(epoch_us(calls.time) - epoch_us(loose.time)), calls.peer_key, epoch_us(calls.time) // 60000000))
+            as nearest, nearest[2] as caller_key, nearest[3] as caller_minute_no
     from loose
     join observations_raw as calls
         on calls.request_id = loose.request_id and calls.upstream_address = loose.downstream_local_address
@@ -115,7 +96,7 @@ found as materialized (
         coalesce(claimed.caller_key, loose.peer_key) as lane_key,
         coalesce(claimed.caller_minute_no, epoch_us(loose.time) // 60000000) as minute_no,
         claimed.caller_key is not null as linked,
-        (epoch_us(loose.time) - epoch_us(from_time::timestamp)) // step_us as bucket,
+        step_of(loose.time, from_time, to_time, step_us) as bucket,
         status_code, grpc_status, response_flags, tls, details, duration_us, attempts, request_bytes, response_bytes
     from loose left join claimed using (peer_key, time, request_id, downstream_local_address)
 ),
@@ -124,13 +105,28 @@ loose_lane as materialized (
     from lane where linked or unlinked
 ),
 counted as (
+    -- `in` as a value, not as a condition: as one the planner, who cannot know how few keys are uneven,
+    -- would rather build its hash table from every row of the window.
     select
-        lane_key, minute_no, bucket, status_code, grpc_status, response_flags, tls, details,
+        lane_key,
+        case when lane_key in (select lane_key from uneven) then epoch_us(time) // 60000000 else -1 end as minute_no,
+        step_of(time, from_time, to_time, step_us) as bucket, status_code, grpc_status, response_flags, tls,
+        case when lane_key in (select lane_key from uneven) and status_code is null then response_code_details end as details,
         count(*) as requests, sum(duration_us) as duration_us, count(duration_us) as timed,
         sum(attempts) as attempts, count(attempts) as attempts_known,
         sum(request_bytes) as request_bytes, sum(response_bytes) as response_bytes
-    from seen
+    from uncounted
     group by all
+    union all
+    select
+        peer_key,
+        case when peer_key in (select lane_key from uneven) then epoch_us(minute) // 60000000 else -1 end,
+        step_of(minute, from_time, to_time, step_us), status_code, grpc_status, response_flags, tls,
+        case when status_code is null then details_class end,
+        "rows", duration_us_sum, duration_rows, attempts, attempts_rows, request_bytes, response_bytes
+    from edges_1m
+    where minute >= counted_since(from_time, to_time, step_us)
+      and minute < counted_until(from_time, to_time, step_us)
 ),
 tallied as (
     select * exclude (lane_key, minute_no) from counted join known_lane using (lane_key, minute_no)
@@ -141,33 +137,47 @@ tallied as (
         attempts, (attempts is not null)::bigint as attempts_known
     from found join loose_lane using (lane_key, minute_no, linked)
 ),
--- What percentiles are of, by numbers: grouping rows by the names and ids themselves costs more than the percentiles.
+-- What percentiles are of, by small numbers: grouping rows by ids and names costs more than the percentiles.
+-- A node that is called in one place only has that place's percentiles; others are a group of their own.
 place as materialized (
-    select row_number() over () as place_no, dense_rank() over (order by called_no, view) as node_place_no, *
+    select *, case when node_group < 0 then [place_no, node_group] else [place_no] end as groups
     from (
-        select distinct edge_no, coalesce(only_no, target_no) as called_no, view, leg
-        from (select edge_no, target_no, view, leg from known_lane union all select edge_no, target_no, view, leg from loose_lane)
+        select
+            row_number() over () as place_no, edge_no, called_no, view, leg,
+            case
+                when only_no is null and view = 'server' then null
+                when count(*) over (partition by called_no, view) = 1 then place_no
+                else -dense_rank() over (order by called_no, view)
+            end as node_group
+        from (
+            select edge_no, coalesce(only_no, target_no) as called_no, view, leg from known_lane
+            union
+            select edge_no, coalesce(only_no, target_no), view, leg from loose_lane
+        )
     )
 ),
-placed_lane as materialized (
-    select lane_key, minute_no, place_no::integer as place_no, node_place_no::integer as node_place_no
+grouped_lane as materialized (
+    select lane_key, minute_no, unnest(groups)::integer as group_no
     from known_lane join place using (edge_no, view, leg)
 ),
-timed as not materialized (
-    select bucket, place_no, node_place_no, duration_us
-    from seen join placed_lane using (lane_key, minute_no)
-    where duration_us is not null and status_code is distinct from 101
-    union all
-    select bucket, place_no::integer, node_place_no::integer, duration_us
-    from found join loose_lane using (lane_key, minute_no, linked) join place using (edge_no, view, leg)
-    where duration_us is not null and status_code is distinct from 101
-),
 ranked as (
-    select
-        bucket, place_no, node_place_no,
-        quantile_cont(duration_us, [0.5, 0.9, 0.95, 0.99])::double[] as quantiles_us
-    from timed
-    group by grouping sets ((bucket, place_no), (bucket, node_place_no))
+    select bucket, group_no, quantile_cont(duration_us, [0.5, 0.9, 0.95, 0.99])::double[] as quantiles_us
+    from (
+        select bucket, group_no, duration_us
+        from (
+            select
+                lane_key, step_of(time, from_time, to_time, step_us) as bucket, status_code, duration_us,
+                case when lane_key in (select lane_key from uneven) then epoch_us(time) // 60000000 else -1 end as minute_no
+            from seen
+        )
+        join grouped_lane using (lane_key, minute_no)
+        where duration_us is not null and status_code is distinct from 101
+        union all
+        select bucket, unnest(groups)::integer, duration_us
+        from found join loose_lane using (lane_key, minute_no, linked) join place using (edge_no, view, leg)
+        where duration_us is not null and status_code is distinct from 101
+    )
+    group by all
 )
 select
     'count' as fact, bucket, edge_no, source_no, target_no, protocol, view, leg, signal, share_service,
@@ -180,9 +190,7 @@ from tallied
 group by all
 union all by name
 select 'latency' as fact, bucket, edge_no, called_no as target_no, view, leg, quantiles_us
-from ranked join place using (place_no)
-where ranked.place_no is not null
+from ranked join place on place_no = group_no
 union all by name
 select 'node' as fact, bucket, called_no as target_no, view, quantiles_us
-from ranked join (select distinct node_place_no, called_no, view from place) using (node_place_no)
-where ranked.place_no is null;
+from ranked join (select distinct node_group, called_no, view from place) on node_group = group_no;

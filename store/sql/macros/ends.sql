@@ -4,7 +4,7 @@ select distinct on (who) who as end_no, make_node(
     case when node_type in ('router', 'waypoint') then 'gateway' else 'workload' end,
     cluster, namespace, coalesce(workload, app, pod_workload(pod), service, proxy), app, version, service, coalesce(pod, proxy)
 ) as node
-from proxy_history()
+from proxy_history
 union all
 -- A proxy the registry does not know: its own name still tells namespace and pod.
 select hash('emitter', emitter), max(
@@ -30,7 +30,7 @@ left join (
     select service, version, max(make_node(
         'workload', cluster, namespace, coalesce(workload, app, service), app, version, service, null
     )) as node
-    from proxy_history()
+    from proxy_history
     where service is not null and version is not null
     group by service, version
     having count(distinct workload) = 1

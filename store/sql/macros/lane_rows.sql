@@ -14,8 +14,8 @@ loose as materialized (
 claimed as (
     select
         loose.peer_key, loose.time, loose.request_id, loose.downstream_local_address,
-        arg_min(calls.peer_key, abs(epoch_us(calls.time) - epoch_us(loose.time))) as caller_key,
-        arg_min(epoch_us(calls.time) // 60000000, abs(epoch_us(calls.time) - epoch_us(loose.time))) as caller_minute_no
+        min(row(abs(epoch_us(calls.time) - epoch_us(loose.time)), calls.peer_key, epoch_us(calls.time) // 60000000))
+            as nearest, nearest[2] as caller_key, nearest[3] as caller_minute_no
     from loose
     join observations_raw as calls
         on calls.request_id = loose.request_id and calls.upstream_address = loose.downstream_local_address

@@ -5,8 +5,9 @@
 -- are looked up by the caller's key and are the server's view of the caller's edge.
 create or replace macro lanes(from_time, to_time, grain) as table
 with numbered as materialized (
-    select end_no, id, md5_number_upper(parts) as node_no
-    from (select end_no, node_parts(node_at(node, grain)) as parts, left(md5(parts), 16) as id from ends())
+    -- Step by step: a macro writes its argument out at each mention of it, and the planner reads all of that.
+    select end_no, left(md5(parts), 16) as id, md5_number_upper(parts) as node_no
+    from (select end_no, node_parts(node) as parts from (select end_no, node_at(node, grain) as node from ends()))
 ),
 leg as materialized (
     select * from legs(from_time, to_time)

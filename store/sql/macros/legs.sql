@@ -7,6 +7,8 @@
 --   unlinked         an inbound leg whose direct caller the line did not show (see `lane_rows`)
 -- Only the small tables are read here, and only numbers are carried: rows are joined to this later.
 -- The window is widened by a minute on either side, because whether a caller reports is looked up there.
+-- A ztunnel tells of connections (`is_l4`), not of the requests within: it counts beside the requests that a
+-- waypoint, gateway or sidecar tells of, and takes none of them away.
 create or replace macro legs(from_time, to_time) as table
 with heard as materialized (
     select peer_key, minute, minute + interval '59.999999 seconds' as moment
@@ -19,7 +21,8 @@ with heard as materialized (
 told as materialized (
     select
         heard.peer_key, heard.minute, peers.signal, signal_rank(peers.signal) as rank, peers.reporter,
-        peers.protocol, peers.service_host, peers.subset, peers.destination_ip, peers.source_ip, peers.background,
+        peers.signal = 'ztunnel' as is_l4, peers.protocol, peers.service_host, peers.subset, peers.destination_ip,
+        peers.source_ip, peers.background,
         coalesce(
             here.proxy, proxy_name(peers.reporter, peers.emitter, peers.source_ip, peers.destination_ip)
         ) as proxy,
@@ -33,12 +36,12 @@ told as materialized (
         callee.who as callee_end
     from heard
     join peers using (peer_key)
-    left join proxy_history() as here
+    left join proxy_history as here
         on here.emitter = proxy_name(peers.reporter, peers.emitter, peers.source_ip, peers.destination_ip)
         and heard.moment >= here.since and heard.moment < here.until
-    left join address_history() as caller
+    left join address_history as caller
         on caller.address = peers.source_ip and heard.moment >= caller.since and heard.moment < caller.until
-    left join address_history() as callee
+    left join address_history as callee
         on callee.address = peers.destination_ip and heard.moment >= callee.since and heard.moment < callee.until
     where peers.signal <> 'app_span'
 ),
@@ -48,29 +51,31 @@ outdone as materialized (
 ),
 -- Invariant 5a: of each proxy and minute only the most complete signal counts.
 best as (
-    select proxy, minute, min(rank) as rank from told where proxy is not null group by all
+    select proxy, minute, is_l4, min(rank) as rank from told where proxy is not null group by all
 ),
 counted as materialized (
-    select told.* from told left join best using (proxy, minute)
+    select told.* from told left join best using (proxy, minute, is_l4)
     where told.proxy is null or told.rank = best.rank
 ),
 -- Invariant 5b: did the calling instance speak for itself, in this minute or the next to it?
 spoke as (
-    select proxy, minute, min(rank) as rank
+    select
+        proxy, minute, min(rank) filter (not is_l4) as rank, bool_or(is_l4) as by_l4,
+        bool_or(not is_l4 and protocol = 'tcp') as by_tcp, bool_or(not is_l4 and rank <> 4) as by_rows
     from (
-        select proxy, minute + to_minutes(step) as minute, rank
+        select proxy, minute + to_minutes(step) as minute, rank, is_l4, protocol
         from counted, (values (-1), (0), (1)) as nearby(step)
         where reporter <> 'destination' and proxy is not null
         union all
-        select proxy, minute, 4 from outdone where leg = 'out' and callee is null
+        select proxy, minute, 4, false, null from outdone where leg = 'out' and callee is null
     )
-    group by all
+    group by proxy, minute
 ),
 -- Which callers a callee reports by better than spans, by the callee itself and by its service.
 heard_better as (
     select distinct caller as proxy, minute + to_minutes(step) as minute, unnest([proxy, own_service]) as callee
     from counted, (values (-1), (0), (1)) as nearby(step)
-    where reporter <> 'source' and rank < 5 and caller is not null
+    where reporter <> 'source' and rank < 5 and caller is not null and not is_l4
 ),
 spans_out as (
     -- Outbound spans, without those whose callee reports this caller by something better.
@@ -95,11 +100,15 @@ outbound as (
     select * from spans_out where counts_background(background)
 ),
 inbound as (
-    select counted.*, spoke.proxy is not null as covered
+    select counted.*, case
+        when is_l4 then coalesce(by_l4 or by_tcp, false)
+        else coalesce(spoke.rank <= counted.rank, false) or (protocol = 'tcp' and coalesce(by_l4, false))
+    end as covered
     from counted
-    left join spoke
-        on spoke.proxy = counted.caller and spoke.minute = counted.minute and spoke.rank <= counted.rank
-    where reporter <> 'source' and counts_background(background) and (counted.rank < 5 or not exists (
+    left join spoke on spoke.proxy = counted.caller and spoke.minute = counted.minute
+    -- A connection that carried the requests of a proxy which reports those (a waypoint, a gateway) repeats them.
+    where not (is_l4 and coalesce(by_rows and not by_tcp and not by_l4, false))
+      and reporter <> 'source' and counts_background(background) and (counted.rank < 5 or not exists (
         from outdone
         where outdone.proxy = counted.proxy and outdone.minute = counted.minute and leg = 'in'
     ))

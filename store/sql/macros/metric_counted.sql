@@ -1,6 +1,7 @@
 -- The increments that count, with the leg and view each counts for (see `legs`). Invariant 5 of design.md:
 --   a. Metrics count only where their proxy sent no access logs in the time they tell of (nor in the minute
---      before it). Envoy's own statistics count only where Istio's metrics do not tell the same.
+--      before it); logs of connections (ztunnel's) outdo metrics of connections only. Envoy's own statistics
+--      count only where Istio's metrics do not tell the same.
 --   b. What the caller reports is the client view, unless the called side reports better. What the called side
 --      reports is the server view, and the client view only where the caller does not report.
 create or replace macro metric_counted(from_time, to_time) as table
@@ -31,18 +32,18 @@ metric_voice as materialized (
       and time <= to_time::timestamp + interval 1 minute
 ),
 outdone as (
-    select spell_no from spell join row_voice on row_voice.proxy = spell.proxy
+    select spell_no from spell join row_voice on (is_tcp or not is_l4) and row_voice.proxy = spell.proxy
         and row_voice.minute >= first_minute - interval 1 minute and row_voice.minute <= spell.minute
     union
-    select spell_no from spell join row_voice on spell.proxy is null
+    select spell_no from spell join row_voice on (is_tcp or not is_l4) and spell.proxy is null
         and row_voice.namespace = own_namespace and row_voice.workload = own_workload
         and row_voice.minute >= first_minute - interval 1 minute and row_voice.minute <= spell.minute
     union
-    select spell_no from spell join row_voice on spell.side = 'out' and row_voice.side = 'in'
+    select spell_no from spell join row_voice on (is_tcp or not is_l4) and spell.side = 'out' and row_voice.side = 'in'
         and row_voice.namespace = peer_namespace and row_voice.workload = peer_workload
         and row_voice.minute >= first_minute - interval 1 minute and row_voice.minute <= spell.minute
     union
-    select spell_no from spell join row_voice on standard = 'envoy' and row_voice.side = 'in'
+    select spell_no from spell join row_voice on (is_tcp or not is_l4) and standard = 'envoy' and row_voice.side = 'in'
         and row_voice.service = spell.service_host
         and row_voice.minute >= first_minute - interval 1 minute and row_voice.minute <= spell.minute
     union
@@ -58,7 +59,7 @@ outdone as (
         end
 ),
 covered as (
-    select spell_no from spell join row_voice on spell.side = 'in' and row_voice.side = 'out'
+    select spell_no from spell join row_voice on (is_tcp or not is_l4) and spell.side = 'in' and row_voice.side = 'out'
         and row_voice.namespace = peer_namespace and row_voice.workload = peer_workload
         and row_voice.minute >= first_minute - interval 1 minute and row_voice.minute <= spell.minute
     union

@@ -8,7 +8,7 @@ with instance as (
         cluster, namespace, coalesce(workload, app, pod_workload(pod), service, proxy), app, version, service,
         coalesce(pod, proxy)
     ) as node
-    from proxy_history()
+    from proxy_history
 ),
 known as materialized (
     select node.namespace as namespace, node.workload as workload, list(node order by node.version, node.cluster) as nodes

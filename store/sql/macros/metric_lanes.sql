@@ -1,8 +1,11 @@
 -- Which edge each counted series that has points in the window belongs to, at a grain. Numbers as in `lanes`.
 create or replace macro metric_lanes(from_time, to_time, grain) as table
 with numbered as materialized (
-    select end_no, id, md5_number_upper(parts) as node_no
-    from (select end_no, node_parts(node_at(node, grain)) as parts, left(md5(parts), 16) as id from metric_ends())
+    select end_no, left(md5(parts), 16) as id, md5_number_upper(parts) as node_no
+    from (
+        select end_no, node_parts(node) as parts
+        from (select end_no, node_at(node, grain) as node from metric_ends())
+    )
 )
 select
     series_key, family, protocol, caller.node_no as source_no, callee.node_no as target_no,

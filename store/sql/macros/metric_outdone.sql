@@ -7,7 +7,7 @@ with voice as materialized (
 ),
 named as materialized (
     select distinct proxy, namespace, coalesce(workload, app, pod_workload(pod)) as workload
-    from proxy_history()
+    from proxy_history
 ),
 outdone as (
     select proxy, minute, side as leg, null::varchar as callee from voice where proxy is not null

@@ -5,7 +5,7 @@ create or replace macro metric_speakers() as table
 with here as (
     select emitter, arg_max(proxy, since) as proxy, arg_max(namespace, since) as namespace,
         arg_max(coalesce(workload, app, pod_workload(pod)), since) as workload, arg_max(app, since) as app
-    from proxy_history()
+    from proxy_history
     group by emitter
 )
 select

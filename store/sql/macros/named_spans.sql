@@ -7,7 +7,7 @@ select
         as service,
     span_failed(spans.status, spans.is_proxy, spans.status_code, spans.grpc_status) as failed
 from spans_raw as spans
-left join proxy_history() as here
+left join proxy_history as here
     on here.emitter = spans.emitter
     and date_trunc('minute', spans.time) + interval '59.999999 seconds' >= here.since
     and date_trunc('minute', spans.time) + interval '59.999999 seconds' < here.until;

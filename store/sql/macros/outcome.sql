@@ -12,6 +12,8 @@ create or replace macro outcome(protocol, status_code, grpc_status, flags, detai
                     'UF', 'UH', 'UO', 'UT', 'UC', 'UR', 'UPE', 'URX', 'LR', 'LH', 'UMSDR', 'DF', 'NC', 'NR',
                     'UAEX', 'RL'
                 ]) or starts_with(coalesce(details, ''), 'rbac_access_denied') then 'error'
+                -- ztunnel names an error that does not tell whether the caller had its answer.
+                when details = 'connection_error' then 'unknown'
                 else 'ok'
             end
         when flag_among(flags, ['DC', 'DR']) and not flag_among(flags, [

@@ -2,6 +2,7 @@
 -- reads the spans themselves). Invariant 5a: an application is the instance its pod's sidecar is, and spans of
 -- its own are its least complete signal. So nothing counts here that the mesh reports by whatever else:
 --   inbound   where the instance's proxy reported anything in this minute or the next to it
+--             (a ztunnel sees connections only: what it reports stands for calls over tcp, not for requests)
 --   outbound  where the called instance or service did, or the own proxy, but for a database, a queue or a
 --             host outside the mesh that this proxy has never named: those it does not see (`is_unseen`)
 -- An application that does not say its pod is taken for every pod whose app bears its name.
@@ -24,11 +25,11 @@ with mine as materialized (
         having sum("rows") > 0
     ) as heard
     join peers using (peer_key)
-    left join proxy_history() as here
+    left join proxy_history as here
         on here.emitter = peers.emitter
         and heard.minute + interval '59.999999 seconds' >= here.since
         and heard.minute + interval '59.999999 seconds' < here.until
-    left join address_history() as callee
+    left join address_history as callee
         on callee.address = peers.destination_ip
         and heard.minute + interval '59.999999 seconds' >= callee.since
         and heard.minute + interval '59.999999 seconds' < callee.until
@@ -41,16 +42,16 @@ mesh as (
         here.app, here.namespace, here.since, here.until
     from (
         select
-            peer_key, reporter, service_host, destination_ip,
+            peer_key, reporter, signal = 'ztunnel' as is_l4, service_host, destination_ip,
             proxy_name(reporter, emitter, source_ip, destination_ip) as name
         from peers
         where signal <> 'app_span'
     ) as told
-    left join proxy_history() as here on here.emitter = told.name
+    left join proxy_history as here on here.emitter = told.name
     where told.name is not null
 ),
 workload as materialized (
-    select distinct proxy, namespace, coalesce(workload, app, pod_workload(pod)) as workload from proxy_history()
+    select distinct proxy, namespace, coalesce(workload, app, pod_workload(pod)) as workload from proxy_history
 ),
 -- The same by metrics, whose proxy may be known by its workload alone.
 counter as (
@@ -64,11 +65,12 @@ counter as (
 better as materialized (
     select
         proxy, minute + to_minutes(step) as minute, case when is_inbound then service_host end as service, app,
-        coalesce(namespace, '') as namespace, is_inbound
+        coalesce(namespace, '') as namespace, false as is_l4, is_inbound
     from counter, (values (-1), (0), (1)) as nearby(step)
     union
     select
         proxy, heard.minute + to_minutes(step) as minute, service, app, coalesce(namespace, '') as namespace,
+        is_l4,
         -- A gateway's row is a request into it and one out of it.
         unnest(case reporter when 'source' then [false] when 'destination' then [true] else [true, false] end)
             as is_inbound
@@ -101,15 +103,20 @@ judged as (
         known.name is not null as is_service,
         peer.name is not null as is_peer_service
     from mine
-    left join (select distinct proxy, minute from better) as spoke using (proxy, minute)
+    left join (select proxy, minute, bool_and(is_l4) as is_l4 from better group by all) as spoke
+        on spoke.proxy = mine.proxy and spoke.minute = mine.minute and (mine.protocol = 'tcp' or not spoke.is_l4)
     left join (
-        select distinct app, unnest([namespace, '']) as namespace, minute from better
+        select app, namespace, minute, bool_and(is_l4) as is_l4
+        from (select app, unnest([namespace, '']) as namespace, minute, is_l4 from better)
+        group by all
     ) as namesake
         on namesake.app = mine.lone_app and namesake.namespace = mine.namespace and namesake.minute = mine.minute
-    left join (select distinct proxy, minute from better where is_inbound) as called
-        on called.proxy = mine.callee and called.minute = mine.minute
-    left join (select distinct service, minute from better where is_inbound) as served
+        and (mine.protocol = 'tcp' or not namesake.is_l4)
+    left join (select proxy, minute, bool_and(is_l4) as is_l4 from better where is_inbound group by all) as called
+        on called.proxy = mine.callee and called.minute = mine.minute and (mine.protocol = 'tcp' or not called.is_l4)
+    left join (select service, minute, bool_and(is_l4) as is_l4 from better where is_inbound group by all) as served
         on served.service = mine.service_host and served.minute = mine.minute
+        and (mine.protocol = 'tcp' or not served.is_l4)
     left join named as by_host on by_host.proxy = mine.proxy and by_host.host = mine.service_host
     left join named as by_address on by_address.proxy = mine.proxy and by_address.host = mine.destination_ip
     left join (select distinct unnest([service, app]) as name from instances) as known on known.name = mine.service_host
@@ -128,4 +135,4 @@ where case
         and coalesce(service_host, destination_ip, peer_service) is not null
 end
 union all by name
-select distinct 'proxy' as reporter, proxy, minute, is_inbound from better where proxy is not null;
+select distinct 'proxy' as reporter, proxy, minute, is_inbound from better where proxy is not null and not is_l4;

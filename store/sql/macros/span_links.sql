@@ -108,7 +108,7 @@ joined as materialized (
         coalesce(other.proxy, pair.other) as other_proxy
     from pair
     join caller on caller.peer_key = pair.peer_key and caller.minute = pair.minute
-    left join proxy_history() as other
+    left join proxy_history as other
         on other.emitter = coalesce(pair.other, '@' || caller.source_ip)
         and caller.moment >= other.since and caller.moment < other.until
 )

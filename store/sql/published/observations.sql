@@ -28,14 +28,14 @@ select
     seen.upstream_last_rx_us, seen.downstream_first_tx_us, seen.downstream_last_tx_us, seen.attributes
 from observed(timestamp '0001-01-01', timestamp 'infinity') as seen
 left join peers on peers.peer_key = seen.peer_key
-left join proxy_history() as caller
+left join proxy_history as caller
     on caller.emitter = case
         when seen.reporter = 'destination' then '@' || peers.source_ip
         else proxy_name(peers.reporter, peers.emitter, peers.source_ip, peers.destination_ip)
     end
     and date_trunc('minute', seen.time) + interval '59.999999 seconds' >= caller.since
     and date_trunc('minute', seen.time) + interval '59.999999 seconds' < caller.until
-left join proxy_history() as callee
+left join proxy_history as callee
     on callee.emitter = case
         when seen.reporter = 'destination'
             then proxy_name(peers.reporter, peers.emitter, peers.source_ip, peers.destination_ip)

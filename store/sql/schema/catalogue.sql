@@ -40,9 +40,9 @@ create table if not exists {{known}}.resources_stored (
 -- Counts per minute, peer and kind of answer; latency as counts per bucket floor(ln(us) / ln(1.02)).
 create table if not exists {{known}}.edges_1m (
     minute timestamp not null, peer_key ubigint not null, status_code integer, grpc_status integer,
-    response_flags varchar, details_class varchar, "rows" bigint not null, duration_us_sum hugeint,
-    latency map(integer, ubigint), request_bytes hugeint, response_bytes hugeint,
-    attempts bigint, attempts_rows bigint, mutual_rows bigint, tls_rows bigint
+    response_flags varchar, details_class varchar, tls varchar, "rows" bigint not null,
+    duration_us_sum hugeint, duration_rows bigint not null, latency map(integer, ubigint),
+    request_bytes hugeint, response_bytes hugeint, attempts bigint, attempts_rows bigint
 );
 
 -- The dictionary behind `series_key`: what each counted series of a metric says about who called whom.

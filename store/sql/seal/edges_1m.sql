@@ -4,15 +4,14 @@ select
     date_trunc('minute', "time"), peer_key, status_code, grpc_status, response_flags,
     case
         when response_code_details is null then null
-        when response_code_details in ('via_upstream', 'downstream_remote_disconnect') then response_code_details
+        when response_code_details in ('via_upstream', 'downstream_remote_disconnect', 'connection_error') then response_code_details
         when contains(response_code_details, 'after_response_started') then 'after_response_started'
         when starts_with(response_code_details, 'rbac_access_denied') then 'rbac_access_denied'
         else 'other'
     end as details_class,
-    count(*), sum(duration_us),
+    tls, count(*), sum(duration_us), count(duration_us),
     histogram(floor(ln(greatest(duration_us, 1)) / ln(1.02))::integer) filter (duration_us is not null),
-    sum(request_bytes), sum(response_bytes), sum(attempts), count(attempts),
-    count(*) filter (tls = 'mutual'), count(tls)
+    sum(request_bytes), sum(response_bytes), sum(attempts), count(attempts)
 from {{rows}}
 where peer_key is not null
 group by all

@@ -1,7 +1,6 @@
 -- Who was at an address, without gaps between holders: [since, until). The first holder known also owns
 -- what came before it was known, so late knowledge repairs early edges; an address that is reused
 -- belongs to whoever held it last at the asked moment. `who` numbers the identity (see `ends`).
-create or replace macro address_history() as table
 select
     address, coalesce(emitter, '@' || address) as proxy, node_type,
     cluster, namespace, pod, workload, app, version, service, service_account, zone,
@@ -16,6 +15,6 @@ select
         coalesce(valid_to, timestamp 'infinity'),
         coalesce(lead(valid_from) over holders, timestamp 'infinity')
     ) as until
-from instances
+from {{instances}}
 where address is not null
-window holders as (partition by address order by valid_from nulls first, emitter nulls first, workload nulls first);
+window holders as (partition by address order by valid_from nulls first, emitter nulls first, workload nulls first)

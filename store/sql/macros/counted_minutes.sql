@@ -1,0 +1,23 @@
+-- Is a step as long as its window?
+create or replace macro is_one_step(from_time, to_time, step_us) as
+    step_us >= epoch_us(to_time::timestamp) - epoch_us(from_time::timestamp);
+
+-- Which minutes of a window `edges_1m` may count: whole ones, [counted_since, counted_until), where a step is the
+-- whole window or whole minutes; none ([to_time, to_time)) elsewhere.
+create or replace macro counted_since(from_time, to_time, step_us) as
+    case
+        when is_one_step(from_time, to_time, step_us)
+            or (step_us % 60000000 = 0 and date_trunc('minute', from_time::timestamp) = from_time::timestamp)
+            then least(date_trunc('minute', from_time::timestamp + interval '59.999999 seconds'), to_time::timestamp)
+        else to_time::timestamp
+    end;
+
+create or replace macro counted_until(from_time, to_time, step_us) as
+    greatest(counted_since(from_time, to_time, step_us), date_trunc('minute', to_time::timestamp));
+
+-- In which step of its window a moment lies.
+create or replace macro step_of(moment, from_time, to_time, step_us) as
+    case
+        when is_one_step(from_time, to_time, step_us) then 0
+        else (epoch_us(moment) - epoch_us(from_time::timestamp)) // step_us
+    end;
