@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from collector.decode.access_log_fields import Lines, Reject, reject
+from collector.decode.access_log_values import mask
 from collector.decode.ztunnel_lines import JSON_MARK, TEXT_MARK
 
 _STAMP = r"\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:\d\d)"
@@ -81,26 +82,26 @@ def strip_prefixes(texts: pa.StringArray, lines: Lines) -> tuple[pa.StringArray,
     rejects: list[Reject] = []
     if not len(texts):
         return texts, lines, rejects
-    docker = _mask(pc.match_substring_regex(texts, _DOCKER))
+    docker = mask(pc.match_substring_regex(texts, _DOCKER))
     if docker.any():
         texts, lines = _out_of_docker(texts, lines, docker, rejects)
-    plain = _mask(pc.match_substring_regex(texts, _PLAIN))
+    plain = mask(pc.match_substring_regex(texts, _PLAIN))
     if plain.all():
         return texts, lines, rejects
-    if _mask(pc.match_substring_regex(texts, rf"^{_STAMP} (?:stdout|stderr) P ")).any():
+    if mask(pc.match_substring_regex(texts, rf"^{_STAMP} (?:stdout|stderr) P ")).any():
         texts, lines = _join_parts(texts, lines)
-        plain = _mask(pc.match_substring_regex(texts, _PLAIN))
+        plain = mask(pc.match_substring_regex(texts, _PLAIN))
     bare = texts.filter(pa.array(~plain))
     blank = pc.and_(pc.match_substring(bare, "src.addr="), pc.invert(pc.match_substring(bare, TEXT_MARK)))
     if pc.any(blank).as_py():
         tabbed = pc.replace_substring_regex(
             bare.filter(blank), _ZTUNNEL_HEAD, "\\1\t\\2\taccess\t\\3\t", max_replacements=1
         )
-        bare = pc.replace_with_mask(bare, blank, tabbed)
+        bare = pc.replace_withmask(bare, blank, tabbed)
     bare = pc.replace_substring_regex(bare, _PREFIX, "")
-    texts = pc.replace_with_mask(texts, pa.array(~plain), bare)
-    if _mask(pc.match_substring_regex(texts, _DOCKER)).any():
-        texts, lines = _out_of_docker(texts, lines, _mask(pc.match_substring_regex(texts, _DOCKER)), rejects)
+    texts = pc.replace_withmask(texts, pa.array(~plain), bare)
+    if mask(pc.match_substring_regex(texts, _DOCKER)).any():
+        texts, lines = _out_of_docker(texts, lines, mask(pc.match_substring_regex(texts, _DOCKER)), rejects)
     return texts, lines, rejects
 
 
@@ -153,7 +154,3 @@ def _join_parts(texts: pa.StringArray, lines: Lines) -> tuple[pa.StringArray, Li
         kept_texts.append("".join(parts))
         kept_lines.append(first)
     return pa.array(kept_texts, pa.string()), np.array(kept_lines, np.int64)
-
-
-def _mask(values: pa.Array) -> np.ndarray:
-    return values.to_numpy(zero_copy_only=False).astype(bool)

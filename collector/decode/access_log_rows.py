@@ -23,7 +23,6 @@ from collector.decode.access_log_values import (
     cut,
     mask,
     non_negative,
-    null_if_empty,
     number,
     small,
     typed,
@@ -31,7 +30,7 @@ from collector.decode.access_log_values import (
     with_moments,
 )
 from collector.decode.attributes import merge_maps
-from collector.decode.text import offsets_of
+from collector.decode.text import null_if_empty, offsets_of
 from store.schema import OBSERVATIONS
 
 _GRPC_PATH = r"^/[^/?]+/[^/?]+$"

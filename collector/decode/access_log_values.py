@@ -1,6 +1,6 @@
 """Text of access-log lines → typed columns: moments, numbers, addresses.
 
-What must stay true: what cannot be read as its type is null (a start time: a reject), and no value is longer
+What must stay true: what cannot be read as its type is null (a line's time: a reject), and no value is longer
 than the limit.
 """
 
@@ -35,9 +35,7 @@ def with_moments(fields: pa.Table) -> tuple[pa.Table, list[Reject], pa.Array]:
     if not moments.null_count:
         return fields, [], moments
     unread = np.flatnonzero(moments.is_null().to_numpy(zero_copy_only=False)).tolist()
-    rejects = [
-        reject(fields["line"][at].as_py(), "the start time cannot be read", str(texts[at])) for at in unread
-    ]
+    rejects = [reject(fields["line"][at].as_py(), "the time cannot be read", str(texts[at])) for at in unread]
     keep = moments.is_valid()
     return fields.filter(keep), rejects, moments.filter(keep)
 
@@ -71,8 +69,7 @@ def number(values: pa.Array) -> pa.Array:
             like_number = pc.match_substring_regex(values, r"^-?\d{1,15}(?:\.\d{1,9})?$")
             values = pc.if_else(like_number, values, pa.scalar(None, pa.string())).cast(pa.float64())
     in_range = pc.less(pc.abs(values), 2.0**53)
-    whole = pc.if_else(in_range, pc.round(values), pa.scalar(None, pa.float64()))
-    return whole.cast(pa.int64())
+    return pc.if_else(in_range, pc.round(values), pa.scalar(None, pa.float64())).cast(pa.int64())
 
 
 def non_negative(values: pa.Array) -> pa.Array:
@@ -101,10 +98,6 @@ def cut(values: pa.Array) -> pa.Array:
     return (
         values if longest <= limits.TEXT_BYTES else pc.utf8_slice_codeunits(values, 0, limits.TEXT_BYTES // 4)
     )
-
-
-def null_if_empty(values: pa.Array) -> pa.Array:
-    return pc.if_else(pc.equal(values, ""), pa.scalar(None, pa.string()), values)
 
 
 def whole(values: pa.Array | pa.ChunkedArray) -> pa.Array:

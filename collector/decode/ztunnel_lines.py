@@ -18,9 +18,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from collector.decode.access_log_fields import Lines, Reject, reject, text_map
-from collector.decode.access_log_values import address, mask, null_if_empty
+from collector.decode.access_log_values import address, mask
 from collector.decode.json_objects import EXTRA_KEYS_MAX, Vocabulary, as_text, read_objects
-from collector.decode.text import take
+from collector.decode.text import null_if_empty, take
 
 ENDS = tuple(
     f"{side}.{name}"

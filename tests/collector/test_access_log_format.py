@@ -92,7 +92,7 @@ def test_lines_that_do_not_fit_are_told_and_the_others_kept() -> None:
     assert [one["status_code"] for one in decoded.requests.to_pylist()] == [200, 503]
     assert [(one.line, one.reason) for one in decoded.rejects] == [
         (2, "the line does not fit --format-string"),
-        (3, "the start time cannot be read"),
+        (3, "the time cannot be read"),
     ]
 
 

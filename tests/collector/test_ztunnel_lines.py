@@ -209,7 +209,7 @@ def test_what_only_opened_is_counted_as_skipped() -> None:
         (line()[:200], "direction"),
         (line(error='no end of "quote')[:-1], "not a ztunnel access-log line"),
         (line(HEAD.replace("complete", "paused")), "not a ztunnel access-log line"),
-        (line("yesterday" + HEAD[27:]), "the start time cannot be read"),
+        (line("yesterday" + HEAD[27:]), "the time cannot be read"),
         (as_json(line())[:-1], "not JSON"),
         (as_json(line(dst_addr=None)), "dst.addr=IP:PORT"),
         ('{"scope":"access","message":"connection complete"}', "src.addr=IP:PORT"),

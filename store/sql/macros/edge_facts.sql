@@ -54,17 +54,20 @@ called as materialized (
     from span_calls(from_time, to_time)
 ),
 seen as not materialized (
-    from told_rows(from_time, to_time)
+    from told_rows('observations_raw', 'spans_raw', from_time, to_time)
     union all by name
     select peer_key as lane_key, * exclude (peer_key) from called
 ),
 -- The rows no rollup has counted: those of minutes that the window cuts, and those not sealed yet.
 uncounted as not materialized (
-    from told_rows(from_time, counted_since(from_time, to_time, step_us))
+    from told_rows('observations_raw', 'spans_raw', from_time, counted_since(from_time, to_time, step_us))
     union all
-    from told_rows(counted_until(from_time, to_time, step_us), to_time)
+    from told_rows('observations_raw', 'spans_raw', counted_until(from_time, to_time, step_us), to_time)
     union all
-    from unsealed_rows(counted_since(from_time, to_time, step_us), counted_until(from_time, to_time, step_us))
+    from told_rows(
+        'observations_unsealed', 'spans_unsealed',
+        counted_since(from_time, to_time, step_us), counted_until(from_time, to_time, step_us)
+    )
     union all by name
     select peer_key as lane_key, * exclude (peer_key) from called
 ),

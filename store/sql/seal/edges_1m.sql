@@ -4,7 +4,8 @@ select
     date_trunc('minute', "time"), peer_key, status_code, grpc_status, response_flags,
     case
         when response_code_details is null then null
-        when response_code_details in ('via_upstream', 'downstream_remote_disconnect', 'connection_error') then response_code_details
+        when response_code_details in ('via_upstream', 'downstream_remote_disconnect', 'connection_error')
+            then response_code_details
         when contains(response_code_details, 'after_response_started') then 'after_response_started'
         when starts_with(response_code_details, 'rbac_access_denied') then 'rbac_access_denied'
         else 'other'
