@@ -97,9 +97,9 @@ def strip_prefixes(texts: pa.StringArray, lines: Lines) -> tuple[pa.StringArray,
         tabbed = pc.replace_substring_regex(
             bare.filter(blank), _ZTUNNEL_HEAD, "\\1\t\\2\taccess\t\\3\t", max_replacements=1
         )
-        bare = pc.replace_withmask(bare, blank, tabbed)
+        bare = pc.replace_with_mask(bare, blank, tabbed)
     bare = pc.replace_substring_regex(bare, _PREFIX, "")
-    texts = pc.replace_withmask(texts, pa.array(~plain), bare)
+    texts = pc.replace_with_mask(texts, pa.array(~plain), bare)
     if mask(pc.match_substring_regex(texts, _DOCKER)).any():
         texts, lines = _out_of_docker(texts, lines, mask(pc.match_substring_regex(texts, _DOCKER)), rejects)
     return texts, lines, rejects

@@ -132,7 +132,7 @@ def test_a_broken_line_costs_its_neighbours_nothing() -> None:
         (public_json_lines()[4], "Traefik"),
         ('{"level":"info","time":"2026-11-21T12:00:40Z","msg":"ready"}', "not an access-log line"),
         (line(start_time=None), "no start_time"),
-        (line(start_time="yesterday"), "start time"),
+        (line(start_time="yesterday"), "time cannot be read"),
         ("{" * 100_000, "not JSON"),
         ('{"start_time": NaN}', "not an access-log line"),
     ],

@@ -196,7 +196,7 @@ def test_lines_and_what_they_mean(line: str, expected: str) -> None:
         (OK.format(ua="x", rid="r")[:150], "cut short|not an access-log line"),
         (OK.format(ua="x", rid="r")[:-60], "cut short"),
         (OK.format(ua="x", rid="r").replace(" 200 ", " 2OO "), "not an access-log line"),
-        (OK.format(ua="x", rid="r").replace("T12:00", "T99:00"), "start time"),
+        (OK.format(ua="x", rid="r").replace("T12:00", "T99:00"), "time cannot be read"),
         (
             "[2026-11-21 12:00:40.242][12][info][main] [source/server/server.cc:977] starting main dispatch loop",
             "not an",
