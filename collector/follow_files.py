@@ -134,10 +134,11 @@ def are_one_log(path: str, other: str) -> bool:
     return folder == other_folder and log_name(name) == log_name(other_name)
 
 
-def begin_alike(one: FollowedFile, other: FollowedFile) -> bool:
-    mine, theirs = one.content.read(0, HEAD_BYTES), other.content.read(0, HEAD_BYTES)
-    size = min(len(mine), len(theirs))
-    return size > 0 and mine[:size] == theirs[:size]
+def begins_with(file: FollowedFile, head: bytes) -> bool:
+    """Whether a file and what another one begins with are alike, as far as both go."""
+    mine = file.content.read(0, HEAD_BYTES)
+    size = min(len(mine), len(head))
+    return size > 0 and mine[:size] == head[:size]
 
 
 def mark(info: os.stat_result) -> tuple[int, int]:

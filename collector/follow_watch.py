@@ -20,7 +20,7 @@ from collector.follow_files import (
     OpenLog,
     Place,
     are_one_log,
-    begin_alike,
+    begins_with,
     candidates,
     found_files,
     lies_at,
@@ -175,7 +175,9 @@ class Watch:
             self._opener.complain(found.path, f"{found.path} cannot be read: {error.strerror}.")
             known, is_copy = None, True
         if is_copy:  # of what is read elsewhere, or was
-            self._examined[place] = mark(found.info)
+            if known is None or known.head_bytes:
+                self._examined[place] = mark(found.info)
+            # Else its log may be truncated before anything was read of it, and this is all there is: look again.
             file.close()
             if known is not None and known.ended:
                 self._positions.note([replace(known, device=place[0], inode=place[1], path=found.path)])
@@ -198,7 +200,11 @@ class Watch:
         """An open log of which nothing was taken yet, so that no position says what it begins with."""
         for one in self.logs.values():
             is_other = one.place != (file.device, file.inode) and are_one_log(one.position.path, file.path)
-            if not one.position.offset and is_other and begin_alike(file, one.file):
+            if (
+                not one.position.offset
+                and is_other
+                and begins_with(file, one.file.content.read(0, HEAD_BYTES))
+            ):
                 return one.position
         return None
 
@@ -243,9 +249,9 @@ class Watch:
                 continue
             self._attach(file, position, left=True)
 
-    def adopt_between(self, one: OpenLog) -> None:
-        """Call it before anything of a new log is delivered: follow the files that were begun after the log
-        that had its name before, and rotated away before anybody saw them."""
+    def adopt_between(self, one: OpenLog, head: bytes) -> None:
+        """Call it before anything of a new log is delivered, with what was read of its beginning: follow the
+        files that were begun after the log that had its name before, and rotated away before anybody saw them."""
         former = self._index.modified_ns.get(one.position.origin)
         if former is None:
             return
@@ -263,11 +269,12 @@ class Watch:
                 continue
             file = self._opener.open(entry.path, place)
             if file is not None:
-                self._adopt(file, one.position.origin, info.st_mtime_ns)
+                self._adopt(file, one.position.origin, info.st_mtime_ns, head)
 
-    def _adopt(self, file: FollowedFile, origin: str, modified_ns: int) -> None:
+    def _adopt(self, file: FollowedFile, origin: str, modified_ns: int, read: bytes) -> None:
         try:
-            is_known = self._known(file) is not None
+            # By what was read, not by the log's file: that may have been truncated under this copy since.
+            is_known = begins_with(file, read) or self._known(file) is not None
             head = file.content.read(0, HEAD_BYTES)
         except OSError as error:
             self._opener.complain(file.path, f"{file.path} cannot be read: {error.strerror}.")

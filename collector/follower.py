@@ -27,7 +27,7 @@ from collector.follow_lines import READ_BYTES, end_of_lines, goes_on, position_b
 from collector.follow_positions import Intent, Position, PositionLog
 from collector.follow_watch import Watch
 from collector.follow_writers import Writers
-from collector.followed_file import State
+from collector.followed_file import HEAD_BYTES, State
 from collector.metrics import Metrics
 from store.frames import Batch, ExportMark
 from store.schema import IDENTITIES, OBSERVATIONS, REJECTS
@@ -216,7 +216,7 @@ class Follower:
             return None
         after = position_behind(before, window, size, ended)
         if not before.offset and not one.left:
-            self._watch.adopt_between(one)
+            self._watch.adopt_between(one, window[:HEAD_BYTES])
         return self._decoded(one, replace(after, ended=whole, modified_ns=state.modified_ns), data[:size])
 
     def _decoded(self, one: OpenLog, after: Position, data: bytes) -> Taken:
