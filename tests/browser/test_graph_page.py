@@ -30,9 +30,15 @@ def opened(open_page: Open, url: str) -> Page:
 
 
 def rendered(page: Page, ident: str) -> dict[str, float]:
-    """Where an element is on the screen."""
+    """Where an element is on the screen, once the page has settled: it fits the graph to what its size becomes."""
     return page.evaluate(
-        """(id) => {
+        """async (id) => {
+            for (let before = "", still = 0; still < 20; ) {
+                await new Promise(requestAnimationFrame);
+                const { cy } = sidelight, now = JSON.stringify([cy.extent(), cy.width(), cy.height()]);
+                still = now === before ? still + 1 : 0;
+                before = now;
+            }
             const element = sidelight.cy.getElementById(id);
             const at = element.isNode() ? element.renderedPosition() : element.renderedMidpoint();
             const box = document.getElementById("cy").getBoundingClientRect();
