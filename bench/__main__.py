@@ -1,6 +1,6 @@
 """``make bench``: every figure we publish, measured against a whole `sidelight serve`, as one table.
 
-    python -m bench [--quick] [--only stages|ingest|graph|freshness|memory]
+    python -m bench [--quick] [--only stages|ingest|inputs|graph|freshness|memory]
 
 Each figure names its target and how it was made. ``--quick`` shortens the loads (10 s and 1 minute
 instead of 30 s and 5 minutes): for a look, not for publishing.
@@ -19,6 +19,7 @@ from rich.console import Console
 
 from bench.freshness import freshness
 from bench.graph import graph_latency
+from bench.inputs import inputs
 from bench.memory import idle_memory, loaded_memory
 from bench.server import serving
 from bench.stages import stages
@@ -57,7 +58,7 @@ def ingest(seconds: float) -> list[Row]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench")
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--only", choices=("stages", "ingest", "graph", "freshness", "memory"))
+    parser.add_argument("--only", choices=("stages", "ingest", "inputs", "graph", "freshness", "memory"))
     options = parser.parse_args()
     console = Console(stderr=True)
     rows: list[Row] = []
@@ -67,6 +68,9 @@ def main() -> None:
     if options.only in (None, "ingest"):
         console.print("Ingest: two loads against a whole server ...")
         rows += ingest(10 if options.quick else 30)
+    if options.only in (None, "inputs"):
+        console.print("Inputs: a file or a load of each, against a whole server ...")
+        rows += inputs(10 if options.quick else 30)
     if options.only in (None, "graph"):
         console.print("Graph: 5 minutes at 3,000 requests a second, 20 answers ...")
         rows += graph_latency()

@@ -1,6 +1,7 @@
-"""Acknowledged spans a second over OTLP/gRPC: ``python -m bench.load_otlp [--grpc HOST:PORT]``.
+"""Acknowledged records a second over OTLP/gRPC: ``python -m bench.load_otlp [--grpc HOST:PORT] [--signal logs]``.
 
-Envoy-shaped: 20 attributes, 512 spans a request, 4 sender processes with 8 exports in flight each.
+Envoy-shaped: spans with 20 attributes, access-log records, or its stat sink's points; 512 a request (points: as
+many as its sink sends), 4 sender processes with 8 exports in flight each.
 """
 
 from __future__ import annotations
@@ -13,21 +14,24 @@ import grpc
 import grpc.aio
 
 from bench.load import arguments, measure, show
-from bench.payloads import SpanBodies
+from bench.payloads import LogBodies, MetricBodies, SpanBodies
 
-METHOD = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+METHODS = {
+    signal: f"/opentelemetry.proto.collector.{package}.v1.{package.capitalize()}Service/Export"
+    for signal, package in (("spans", "trace"), ("logs", "logs"), ("metrics", "metrics"))
+}
 
 
 def send(address: str, number: int, start: float, options: argparse.Namespace) -> tuple[int, int]:
-    """Spans acknowledged and exports refused by one process until the time is over."""
+    """Records acknowledged and exports refused by one process until the time is over."""
     return asyncio.run(_send(address, number, start, options))
 
 
 async def _send(address: str, number: int, start: float, options: argparse.Namespace) -> tuple[int, int]:
-    bodies = SpanBodies(options.spans, f"caller{number}")
+    bodies, records = _bodies(options.signal, options.records, number)
     taken = refused = 0
     async with grpc.aio.insecure_channel(address) as channel:
-        call = channel.unary_unary(METHOD)
+        call = channel.unary_unary(METHODS[options.signal])
         await asyncio.sleep(max(0.0, start - time.time()))
 
         async def one_in_flight() -> None:
@@ -35,7 +39,7 @@ async def _send(address: str, number: int, start: float, options: argparse.Names
             while time.time() < start + options.seconds:
                 try:
                     await call(bodies.next(), timeout=60)
-                    taken += options.spans
+                    taken += records
                 except grpc.aio.AioRpcError as error:
                     refused += 1
                     if error.code() != grpc.StatusCode.RESOURCE_EXHAUSTED:
@@ -46,6 +50,15 @@ async def _send(address: str, number: int, start: float, options: argparse.Names
     return taken, refused
 
 
+def _bodies(signal: str, records: int, number: int) -> tuple[SpanBodies | LogBodies | MetricBodies, int]:
+    if signal == "metrics":
+        metrics = MetricBodies()
+        return metrics, metrics.points
+    return (LogBodies(records) if signal == "logs" else SpanBodies(records, f"caller{number}")), records
+
+
 if __name__ == "__main__":
-    chosen = arguments("spans", 512).parse_args()
-    show(measure("OTLP/gRPC spans", send, chosen), chosen.json)
+    parser = arguments("records", 512)
+    parser.add_argument("--signal", choices=METHODS, default="spans")
+    chosen = parser.parse_args()
+    show(measure(f"OTLP/gRPC {chosen.signal}", send, chosen), chosen.json)

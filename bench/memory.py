@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -33,6 +35,7 @@ def loaded_memory(minutes: int) -> list[Row]:
         load = subprocess.Popen(
             [sys.executable, "-m", "bench.load_otlp", "--grpc", server.grpc, "--seconds", str(60 * minutes)],
             stdout=subprocess.DEVNULL,
+            start_new_session=True,
         )
         seen: list[float] = []
         try:
@@ -43,7 +46,7 @@ def loaded_memory(minutes: int) -> list[Row]:
                     peak = max(peak, server.resident_mb())
                 seen.append(peak)
         finally:
-            load.terminate()
+            os.killpg(load.pid, signal.SIGKILL)  # its senders too, before the server is gone
             load.wait()
     how = "peak per minute: " + ", ".join(f"{value:,.0f}" for value in seen)
     rows = [("resident memory, full span load", f"{max(seen):,.0f} MB", "< 1,200 MB", how)]

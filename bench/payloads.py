@@ -7,12 +7,20 @@ one costs next to nothing, so that the figure is the receiver's.
 from __future__ import annotations
 
 import os
+import re
 import time
 
 import numpy as np
+from google.protobuf import json_format
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from tests.collector.captures import framed, lines
+
+_REQUEST_ID = re.compile(rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
 class SpanBodies:
@@ -81,6 +89,47 @@ def _envoy_span(number: int, caller: str) -> Span:
 
 def _text(key: str, value: str) -> KeyValue:
     return KeyValue(key=key, value=AnyValue(string_value=value))
+
+
+class LogBodies:
+    """Export requests of ``records`` access-log records as a real Envoy sent them; request ids are new in each."""
+
+    def __init__(self, records: int) -> None:
+        captured = ExportLogsServiceRequest()
+        captured.MergeFromString(max(framed("otlp_grpc_logs.raw.bin"), key=len))
+        logs = captured.resource_logs[0].scope_logs[0].log_records
+        now, some = time.time_ns(), list(logs)
+        del logs[:]
+        for number in range(records):
+            logs.add().CopyFrom(some[number % len(some)])
+            logs[-1].time_unix_nano = now - 1_000_000 * number
+        del captured.resource_logs[1:], captured.resource_logs[0].scope_logs[1:]
+        body = captured.SerializeToString()
+        self._body = np.frombuffer(body, np.uint8).copy()
+        starts = [found.start() for found in _REQUEST_ID.finditer(body)]
+        self._places = np.concatenate([np.arange(at, at + 8) for at in starts])
+
+    def next(self) -> bytes:
+        self._body[self._places] = np.frombuffer(os.urandom(len(self._places) // 2).hex().encode(), np.uint8)
+        return self._body.tobytes()
+
+
+class MetricBodies:
+    """Export requests of Envoy's stat sink as captured; ``points`` in each."""
+
+    def __init__(self) -> None:
+        captured = max(lines("otlp_metrics_statsink.jsonl"), key=len)
+        request = json_format.Parse(captured, ExportMetricsServiceRequest())
+        self.points = sum(
+            len(getattr(metric, metric.WhichOneof("data")).data_points)
+            for group in request.resource_metrics
+            for scope in group.scope_metrics
+            for metric in scope.metrics
+        )
+        self._body = request.SerializeToString()
+
+    def next(self) -> bytes:
+        return self._body + _field(15, os.urandom(16))  # as in ALS messages
 
 
 class AccessLogMessages:

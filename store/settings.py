@@ -24,8 +24,9 @@ class StoreSettings:
     threads: int = 2
     poll_interval_s: float = 0.1
     """How often the journal folder is looked at; a row is visible at most this much later."""
-    tick_bytes: int = 8 * 1024 * 1024
-    """Journal bytes loaded in one transaction; bounds the loader's memory while it catches up."""
+    tick_bytes: int = 2 * 1024 * 1024
+    """Journal bytes loaded in one transaction, some thousand records: bounds the loader's memory while it catches
+    up (8 MiB took 150 MB more and were no quicker)."""
     delivered_memory_s: int = 3600
     """How long an export's digest is remembered (an import's is never forgotten)."""
     sql_time_limit_s: float = 30.0

@@ -6,6 +6,7 @@ import copy
 import json
 import re
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -117,6 +118,27 @@ def test_the_url_is_the_view(open_page: Open, url: str) -> None:
     expect(page).to_have_url(re.compile(r"namespace=data"))
     page.go_back()
     expect(page.locator("#label input[value='p95']")).to_be_checked()
+
+
+def test_probes_and_scrapes_show_when_they_are_wanted(open_page: Open) -> None:
+    """They are hidden until the switch in the legend is on; it is in the link, and off again they are gone."""
+
+    class Probed(Answers):
+        def graph(self, query: Any) -> dict[str, Any]:
+            told = super().graph(query)
+            return told if query.background else {**told, "edges": told["edges"][:-1]}
+
+    with serving(Probed()) as url:
+        page = opened(open_page, url)
+        assert page.evaluate("sidelight.cy.edges().length") == 14
+        page.get_by_text("Legend").click()
+        switch = page.get_by_text("Probes and scrapes")
+        switch.click()
+        until(page, "sidelight.cy.edges().length === 15")
+        expect(page).to_have_url(re.compile("background=1"))
+        switch.click()
+        until(page, "sidelight.cy.edges().length === 14")
+        expect(page).not_to_have_url(re.compile("background="))
 
 
 def test_find(open_page: Open, url: str) -> None:

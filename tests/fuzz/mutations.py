@@ -132,6 +132,14 @@ def nest_wire(chance: random.Random, data: bytes, _: Sequence[bytes]) -> bytes:
     return data[:start] + block + data[end:]
 
 
+def nest_groups(chance: random.Random, data: bytes, _: Sequence[bytes]) -> bytes:
+    """Groups within groups that are begun and perhaps ended: a byte each, which parsers pass over by recursion."""
+    at = chance.randrange(len(data) + 1)
+    field, times = chance.choice([1, 4, 15]) << 3, chance.choice([3, 120, 1200, 20_000, 200_000])
+    ends = bytes([field | 4]) * chance.choice([0, times - 1, times])
+    return data[:at] + bytes([field | 3]) * times + ends + data[at:]
+
+
 def nest_json(chance: random.Random, data: bytes, _: Sequence[bytes]) -> bytes:
     """A block inside many brackets."""
     start, end = _part(chance, data)
@@ -141,7 +149,8 @@ def nest_json(chance: random.Random, data: bytes, _: Sequence[bytes]) -> bytes:
 
 
 CHANGES: list[Change] = [
-    flip_bit, set_byte, truncate, delete, insert, repeat, splice, change_length, change_number, nest_wire, nest_json
+    flip_bit, set_byte, truncate, delete, insert, repeat, splice, change_length, change_number, nest_wire,
+    nest_groups, nest_json
 ]  # fmt: skip
 
 
