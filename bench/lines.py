@@ -21,15 +21,16 @@ _AT_ONCE = 20_000
 
 def write_lines(path: Path, capture: str, count: int) -> None:
     """``count`` lines made of those of a capture, 3,000 for each second up to now."""
-    templates = [_template(line) for line in _captured(capture)]
+    templates = [_template(line) for line in captured_lines(capture)]
     begin = datetime.now(UTC) - timedelta(seconds=count / _A_SECOND)
     with path.open("w") as file:
         for start in range(0, count, _AT_ONCE):
             file.writelines(_lines(templates, begin, range(start, min(count, start + _AT_ONCE))))
 
 
-def _captured(name: str) -> list[str]:
-    lines = (CAPTURES / name).read_text().splitlines()
+def captured_lines(name: str) -> list[str]:
+    """The lines of a capture that tell a time."""
+    lines = (CAPTURES / name).read_text(errors="replace").splitlines()
     return [line for line in lines if line and not line.startswith("#") and _TIME.search(line)]
 
 

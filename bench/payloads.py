@@ -18,7 +18,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from tests.collector.captures import framed, lines
+from bench.lines import captured_lines
+from tests.collector.captures import lines
 
 _REQUEST_ID = re.compile(rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
@@ -92,19 +93,29 @@ def _text(key: str, value: str) -> KeyValue:
 
 
 class LogBodies:
-    """Export requests of ``records`` access-log records as a real Envoy sent them; request ids are new in each."""
+    """Export requests of ``records`` access-log records as Istio's `envoyOtelAls` sends them, with an empty resource:
+    its text line and the labels that docs/inputs.md recommends. Request ids are new in each."""
 
     def __init__(self, records: int) -> None:
-        captured = ExportLogsServiceRequest()
-        captured.MergeFromString(max(framed("otlp_grpc_logs.raw.bin"), key=len))
-        logs = captured.resource_logs[0].scope_logs[0].log_records
-        now, some = time.time_ns(), list(logs)
-        del logs[:]
+        request = ExportLogsServiceRequest()
+        logs = request.resource_logs.add().scope_logs.add().log_records
+        texts, now = captured_lines("client.istio.log"), time.time_ns()
+        labels = {
+            "node_id": "sidecar~127.42.0.2~productpage-v1-7d4f9c6b5-abcde.default~default.svc.cluster.local",
+            "listener_direction": "2",
+            "workload_name": "productpage-v1",
+            "canonical_name": "productpage",
+            "canonical_revision": "v1",
+            "cluster_id": "Kubernetes",
+            "grpc_status_number": "-",
+            "upstream_request_attempt_count": "1",
+            "access_log_type": "DownstreamEnd",
+        }
         for number in range(records):
-            logs.add().CopyFrom(some[number % len(some)])
-            logs[-1].time_unix_nano = now - 1_000_000 * number
-        del captured.resource_logs[1:], captured.resource_logs[0].scope_logs[1:]
-        body = captured.SerializeToString()
+            record = logs.add(time_unix_nano=now - 1_000_000 * number, trace_id=os.urandom(16))
+            record.body.string_value = texts[number % len(texts)] + "\n"
+            record.attributes.extend(_text(key, value) for key, value in labels.items())
+        body = request.SerializeToString()
         self._body = np.frombuffer(body, np.uint8).copy()
         starts = [found.start() for found in _REQUEST_ID.finditer(body)]
         self._places = np.concatenate([np.arange(at, at + 8) for at in starts])

@@ -43,6 +43,8 @@ class JournalFile:
     the last frames does not set it; the next one does, behind ``advance``."""
     lost_bytes: int = 0
     """Bytes of a torn tail, never acknowledged."""
+    left: int = 0
+    """Bytes that the last read saw and did not return."""
     _fd: int = field(default=-1, repr=False)
 
     @property
@@ -60,6 +62,7 @@ class JournalFile:
             self.finished = self._is_unlocked()
         size = os.fstat(self._fd).st_size
         if size <= self.offset:
+            self.left = 0
             self.exhausted = self.finished
             return [], self.offset
         if self.offset == 0 and not self._read_header(size):
@@ -67,6 +70,7 @@ class JournalFile:
         wanted = max(max_bytes, self._next_frame_bytes())
         data = os.pread(self._fd, min(wanted, size - self.offset), self.offset)
         batches, after = _whole_frames(data)
+        self.left = size - self.offset - after
         if not batches and self.finished:
             self.lost_bytes = size - self.offset
             self.exhausted = True

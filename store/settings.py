@@ -16,9 +16,9 @@ class StoreSettings:
     """Where the data lies and how much of the machine the store may use."""
 
     data_dir: Path
-    memory_limit: str = "400MB"
+    memory_limit: str = "300MB"
     """DuckDB's own limit for hot rows and queries; past it, hot rows go to DATA/tmp."""
-    kept_memory: str = "200MB"
+    kept_memory: str = "150MB"
     """Of that, what DuckDB keeps once it has used it: asking the kernel for the same pages again with every
     question of a large window costs more than the question (100,000 page faults, 35,000 with)."""
     threads: int = 2

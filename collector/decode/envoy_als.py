@@ -261,9 +261,10 @@ def _reporter(
         "waypoint",
         "destination",
     )
-    by_peer = pc.if_else(streams.is_own_address(source, export_of), "source", "destination")
-    otherwise = pc.if_else(pc.is_valid(cluster), "source", by_peer)
-    return pc.coalesce(by_cluster, by_kind, otherwise)
+    told = pc.coalesce(by_cluster, by_kind, pc.if_else(pc.is_valid(cluster), "source", NULL))
+    if not told.null_count:
+        return told
+    return pc.coalesce(told, pc.if_else(streams.is_own_address(source, export_of), "source", "destination"))
 
 
 def _http_columns(
@@ -320,10 +321,10 @@ def _trace(asked: cols.Pairs, common: dict[str, pa.Array]) -> dict[str, pa.Array
     parent = asked.text("traceparent")
     whole = pc.match_substring_regex(parent, r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
     parent = pc.if_else(whole, parent, NULL)
-    short = asked.text("x-b3-traceid")  # 64-bit ids are padded on the left
-    trace = pc.coalesce(
-        pc.utf8_slice_codeunits(parent, 3, 35), pc.utf8_lpad(short, 32, "0"), common["tagged_trace_id"]
-    )
+    short = asked.text("x-b3-traceid")
+    if short.null_count < len(short):  # 64-bit ids are padded on the left
+        short = pc.utf8_lpad(short, 32, "0")
+    trace = pc.coalesce(pc.utf8_slice_codeunits(parent, 3, 35), short, common["tagged_trace_id"])
     span = pc.coalesce(
         pc.utf8_slice_codeunits(parent, 36, 52), asked.text("x-b3-spanid"), common["tagged_span_id"]
     )

@@ -132,6 +132,25 @@ def test_a_reader_sees_every_row_once_while_journals_are_sealed(tmp_path: Path) 
     store.stop()
 
 
+def test_the_catalogues_wal_is_written_into_it_once_it_is_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DuckDB is told not to, so as to leave the hot rows alone: a start would read weeks of it again."""
+    wal = tmp_path / "catalogue.duckdb.wal"
+    write_journal(tmp_path / "journal", "c-1", exports("a"))
+    write_journal(tmp_path / "journal", "c-2", exports("b"))
+    store = open_store(tmp_path)
+    store.poll_once(seal=False)
+    assert store.seal(all=True) == 2
+    assert wal.stat().st_size > 1000
+    monkeypatch.setattr("store.database._WAL_BYTES", 1000)
+    write_journal(tmp_path / "journal", "c-3", exports("c"))
+    store.poll_once()
+    assert not wal.exists() or wal.stat().st_size == 0
+    assert ask(store, "SELECT count(*) FROM observations_raw") == [(18,)]
+    store.stop()
+
+
 def test_only_the_windows_segments_are_read(tmp_path: Path) -> None:
     """A reader for a window opens no file and no slice that cannot hold a row of it."""
     write_journal(tmp_path / "journal", "c-1", [batch("1", observations=[observation(0)])])
