@@ -36,6 +36,7 @@ class Children:
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="mesh-children")
         self._started: list[tuple[str, subprocess.Popen[Any]]] = []
+        self._restarts: dict[str, tuple[list[str], Path]] = {}
 
     def start(
         self,
@@ -48,7 +49,18 @@ class Children:
     ) -> subprocess.Popen[Any]:
         """Starts a process whose stderr goes to a file; with `pipes` its stdin and stdout are ours
         (bytes)."""
+        if not pipes:
+            self._restarts[name] = command, errors
         return self._thread.submit(self._start, name, command, errors, pipes, env).result()
+
+    def start_again(self, name: str) -> bool:
+        """Starts a process that has ended once more. False: it has been, or had pipes."""
+        command, errors = self._restarts.pop(name, (None, None))
+        if command is None or errors is None:
+            return False
+        self._started = [one for one in self._started if one[0] != name]
+        self._thread.submit(self._start, name, command, errors, False, None).result()
+        return True
 
     def _start(
         self, name: str, command: list[str], errors: Path, pipes: bool, env: dict[str, str] | None

@@ -165,7 +165,9 @@ class Mesh:
         ready = self._answers[-1]
         while waiting or not ready.done():
             for name in self._children.dead():
-                raise MeshError(f"{name} ended while starting; see its .stderr in {self.work_dir}.")
+                # One start of some hundreds fails: the gRPC library in Envoy loses its epoll descriptor.
+                if not self._children.start_again(name):
+                    raise MeshError(f"{name} ended while starting; see its .stderr below {self.work_dir}.")
             if time.monotonic() > deadline:
                 names = ", ".join(pod.name for pod in waiting) or "the applications"
                 raise MeshError(f"Not ready after {START_SECONDS:.0f} s: {names}; see {self.work_dir}.")
