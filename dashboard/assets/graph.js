@@ -92,12 +92,22 @@
     });
     state.applying = false;
     cy.nodes(":parent").panify().ungrabify();
-    if (patch.full || fresh.length || patch.drop.length || Object.keys(patch.at).length || Object.keys(patch.put).length) cy.batch(() => dock(cy));
+    if (patch.full || fresh.length || patch.drop.length || Object.keys(patch.at).length || Object.keys(patch.put).length) {
+      cy.batch(() => dock(cy));
+      shown(cy);
+    }
     state.have = { key: patch.key, serial: patch.serial };
     if (before === 0 || (!state.moved && fresh.length > 0)) fit(before > 0);
     mark();
     sidelight.declutter(cy);
     return state.have;
+  }
+
+  // In a batch cytoscape takes a box that was empty for one of no size, and remembers what moved into it as hidden.
+  function shown(cy) {
+    cy.nodes().dirtyCompoundBoundsCache();
+    cy.nodes(":parent").forEach((box) => box.updateCompoundBounds(true));
+    cy.nodes().dirtyStyleCache();
   }
 
   function upsert(cy, id, element, fresh) {
