@@ -466,6 +466,7 @@ def test_a_running_server_is_asked_over_its_api(tmp_path: Path) -> None:
         assert "adds nothing" in run(path, target=ServerTarget(running, tmp_path))[1]
     finally:
         server.shutdown()
+        server.server_close()  # refused, not left waiting
     assert set(asked) == {("/api/import/known", "Bearer secret")}
     assert len(journal.rows()) == 79
     status, said = run(path, target=ServerTarget(running, tmp_path))
