@@ -37,8 +37,10 @@ from store.status import describe
 log = logging.getLogger(__name__)
 
 _SEAL_TURN_S = 3.0
-_TICK_S = 0.5
 _MANY_ROWS = 2048
+_TICK_S = 0.5
+"""A tick costs some 30 ms however little it loads: after one of many rows the next begins this much later than it,
+unless a whole tick waits already."""
 _REST = 4
 """A loader or sealer with nothing to do pauses up to this many times its usual interval."""
 
@@ -178,11 +180,8 @@ class Store:
     def _load_waiting(self) -> int:
         begun = time.monotonic()
         frames, rows = self._load_tick()
-        if (
-            rows >= _MANY_ROWS
-            and sum(file.left for file in list(self._files.values())) < self.settings.tick_bytes
-        ):
-            # A tick costs some 30 ms however little it loads: under load, let more come together.
+        left_bytes = sum(file.left for file in list(self._files.values()))
+        if rows >= _MANY_ROWS and left_bytes < self.settings.tick_bytes:
             self._stopping.wait(max(0.0, begun + _TICK_S - time.monotonic()))
         return frames
 

@@ -55,9 +55,9 @@ class Children:
 
     def start_again(self, name: str) -> bool:
         """Starts a process that has ended once more. False: it has been, or had pipes."""
-        command, errors = self._restarts.pop(name, (None, None))
-        if command is None or errors is None:
+        if name not in self._restarts:
             return False
+        command, errors = self._restarts.pop(name)
         self._started = [one for one in self._started if one[0] != name]
         self._thread.submit(self._start, name, command, errors, False, None).result()
         return True
