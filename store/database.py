@@ -25,7 +25,6 @@ Interrupted = duckdb.InterruptException
 SELECTING = ("SELECT",)
 """Kinds of statement that only read (FROM, DESCRIBE, SHOW, SUMMARIZE parse as SELECT)."""
 
-_ROWS_IN_MEMORY = 8192
 _WAL_BYTES = 16 << 20
 
 DUCKDB_VERSION: str = duckdb.__version__
@@ -70,10 +69,7 @@ class Database:
     def attach(self, path: Path | None, alias: str, *, read_only: bool = False) -> None:
         """Attach a database file, or an in-memory database for None. Raises StoreLocked."""
         target = literal(":memory:" if path is None else str(path))
-        # In memory: appends of a row group's length are taken over as they are, smaller ones copied again.
-        suffix = (
-            f" (ROW_GROUP_SIZE {_ROWS_IN_MEMORY})" if path is None else " (READ_ONLY)" if read_only else ""
-        )
+        suffix = " (READ_ONLY)" if read_only else ""
         try:
             self._connection.execute(f"ATTACH {target} AS {identifier(alias)}{suffix}")
         except duckdb.IOException as error:

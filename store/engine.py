@@ -178,6 +178,8 @@ class Store:
         return total
 
     def _load_waiting(self) -> int:
+        if self._slices.rows() > self.settings.hot_rows and self._next_to_seal() is not None:
+            return 0
         begun = time.monotonic()
         frames, rows = self._load_tick()
         left_bytes = sum(file.left for file in list(self._files.values()))
@@ -186,10 +188,15 @@ class Store:
         return frames
 
     def _load_tick(self) -> tuple[int, int]:
-        """(frames, rows) loaded: at most ``tick_bytes`` of every journal file."""
+        """(frames, rows) loaded: at most ``tick_bytes`` of each journal, of each writer's journals in order.
+
+        A writer's next journal begins when the one before is read: else a loader that lags behind would have a
+        part of each in memory, and none to seal.
+        """
         with self._loading, contextlib.closing(self.database.cursor()) as cursor:
             frames = rows = 0
             started = time.perf_counter()
+            unread: set[str] = set()
             for name in list_journals(self.settings.journal):
                 if self._stopping.is_set():
                     break
@@ -199,13 +206,15 @@ class Store:
                 file = self._files.get(name)
                 if file is None:
                     file = self._files[name] = JournalFile(self.settings.journal / name)
-                if file.exhausted:
+                if file.exhausted or file.writer in unread:
                     continue
                 batches, after = file.read(self.settings.tick_bytes)
                 if batches:
                     rows += self._load(cursor, file, batches, after)
                     frames += len(batches)
                     self.step("loaded")
+                if file.left:
+                    unread.add(file.writer)
             self._loaded_at = time.time()
             if frames:
                 self._load_seconds += time.perf_counter() - started

@@ -72,6 +72,9 @@ class HotSlices:
     def all(self) -> list[Slice]:
         return list(self._slices.values())
 
+    def rows(self) -> int:
+        return sum(one.rows() for one in self.all())
+
     def leave(self, journal: str) -> None:
         """The journal is sealed: no new reader sees its slice; ``droppable`` gives it out when unread."""
         found = self._slices.pop(journal, None)

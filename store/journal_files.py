@@ -51,6 +51,11 @@ class JournalFile:
     def name(self) -> str:
         return self.path.name
 
+    @property
+    def writer(self) -> str:
+        """Who wrote it: the name without the journal's number."""
+        return self.name.rpartition("-")[0]
+
     def read(self, max_bytes: int) -> tuple[list[Batch], int]:
         """(whole frames after ``offset``, the offset after them); about ``max_bytes``, at least one frame.
 

@@ -27,6 +27,8 @@ class StoreSettings:
     tick_bytes: int = 2 * 1024 * 1024
     """Journal bytes loaded in one transaction, some thousand records: bounds the loader's memory while it catches
     up (8 MiB took 150 MB more and were no quicker)."""
+    hot_rows: int = 1_000_000
+    """Past so many rows in memory the loader waits for the sealer; what arrives meanwhile stays in the journal."""
     delivered_memory_s: int = 3600
     """How long an export's digest is remembered (an import's is never forgotten)."""
     sql_time_limit_s: float = 30.0
@@ -43,6 +45,7 @@ class StoreSettings:
             "threads",
             "poll_interval_s",
             "tick_bytes",
+            "hot_rows",
             "sql_time_limit_s",
             "sql_row_limit",
             "sql_byte_limit",

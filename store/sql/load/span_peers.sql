@@ -22,7 +22,13 @@ from (
         end as protocol,
         null::varchar as source_principal,
         background_of(
-            user_agent, nullif(regexp_extract(url, '^(?:[a-z]+://[^/?#]+)?(/.*)$', 1), ''), upstream_cluster
+            user_agent,
+            -- The expression is dear, and of all paths only those of telemetry's services matter.
+            case
+                when contains(url, '/opentelemetry.proto.') or contains(url, '/envoy.service.')
+                    then nullif(regexp_extract(url, '^(?:[a-z]+://[^/?#]+)?(/.*)$', 1), '')
+            end,
+            upstream_cluster
         ) as background,
         case
             when signal = 'span' or (reporter = 'destination' and target_kind is null) then ip_of(peer_address)
