@@ -157,10 +157,11 @@ class Intake:
         self.metrics.received(source_of(kind), len(body))
         with self._wake:
             queue = self._waiting[kind]
+            if not self._order:  # only then may the decode thread be asleep
+                self._wake.notify()
             if not queue:
                 self._order.append(kind)
             queue.append(item)
-            self._wake.notify()
         return item.answer
 
     def _answer_group(self, group: _Group, written_bytes: int, error: BaseException | None) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -21,6 +22,27 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader, NumberDataPoi
 Series = dict[str, Any]  # {"name", "type", "help", "samples": [{"labels": {..}, "value": n}]}
 
 
+class _Sums:
+    """One counter's sums per label values. An SDK counter's ``add`` takes 6 us, four times a message; a sum 0.3."""
+
+    def __init__(self, *labels: str) -> None:
+        self._labels = labels
+        self._lock = threading.Lock()
+        self._sums: dict[tuple[str, ...], int] = {}
+
+    def add(self, amount: int, *values: str) -> None:
+        with self._lock:
+            self._sums[values] = self._sums.get(values, 0) + amount
+
+    def observe(self, _: CallbackOptions) -> Iterable[Observation]:
+        with self._lock:
+            sums = dict(self._sums)
+        return [
+            Observation(amount, dict(zip(self._labels, values, strict=True)))
+            for values, amount in sums.items()
+        ]
+
+
 class Metrics:
     """Counters per source ('otlp_traces', 'als', ...). Safe to call from any thread."""
 
@@ -29,47 +51,44 @@ class Metrics:
         self._reader = InMemoryMetricReader()
         self._provider = MeterProvider(metric_readers=[self._reader], shutdown_on_exit=False)
         self._meter = self._provider.get_meter("sidelight.collector")
-        counter = self._meter.create_counter
-        self._received = counter("sidelight_received_exports", description="Export requests that arrived.")
-        self._received_bytes = counter(
-            "sidelight_received_bytes", description="Their bytes, after decompression."
+        self._received = self._counter("received_exports", "Export requests that arrived.", "source")
+        self._received_bytes = self._counter("received_bytes", "Their bytes, after decompression.", "source")
+        self._refused = self._counter(
+            "refused_exports", "Export requests that were not taken, by reason.", "source", "reason"
         )
-        self._refused = counter(
-            "sidelight_refused_exports", description="Export requests that were not taken, by reason."
+        self._accepted = self._counter("accepted_records", "Records kept.", "source")
+        self._rejected = self._counter("rejected_records", "Bad records among good ones, not kept.", "source")
+        self._journalled = self._counter(
+            "journalled_bytes", "Bytes written to the journal and synced.", "source"
         )
-        self._accepted = counter("sidelight_accepted_records", description="Records kept.")
-        self._rejected = counter(
-            "sidelight_rejected_records", description="Bad records among good ones, not kept."
+        self._braked = self._counter(
+            "braked_streams", "Times an access log stream was made to wait for room.", "source"
         )
-        self._journalled = counter(
-            "sidelight_journalled_bytes", description="Bytes written to the journal and synced."
-        )
-        self._braked = counter(
-            "sidelight_braked_streams", description="Times an access log stream was made to wait for room."
-        )
+        self._followed_lines = self._counter("followed_lines", "Lines of followed files that were read.")
 
-        self._followed_lines = counter(
-            "sidelight_followed_lines", description="Lines of followed files that were read."
-        )
+    def _counter(self, name: str, description: str, *labels: str) -> _Sums:
+        sums = _Sums(*labels)
+        self._meter.create_observable_counter(f"sidelight_{name}", [sums.observe], description=description)
+        return sums
 
     def received(self, source: str, size_bytes: int) -> None:
-        self._received.add(1, {"source": source})
-        self._received_bytes.add(size_bytes, {"source": source})
+        self._received.add(1, source)
+        self._received_bytes.add(size_bytes, source)
 
     def refused(self, source: str, reason: str) -> None:
-        self._refused.add(1, {"source": source, "reason": reason})
+        self._refused.add(1, source, reason)
 
     def accepted(self, source: str, records: int) -> None:
-        self._accepted.add(records, {"source": source})
+        self._accepted.add(records, source)
 
     def rejected(self, source: str, records: int) -> None:
-        self._rejected.add(records, {"source": source})
+        self._rejected.add(records, source)
 
     def journalled(self, source: str, size_bytes: int) -> None:
-        self._journalled.add(size_bytes, {"source": source})
+        self._journalled.add(size_bytes, source)
 
     def braked(self, source: str) -> None:
-        self._braked.add(1, {"source": source})
+        self._braked.add(1, source)
 
     def followed_lines(self, lines: int) -> None:
         self._followed_lines.add(lines)
