@@ -32,6 +32,7 @@ PROTOBUF, JSON = "application/x-protobuf", "application/json"
 
 # Envoy loses an export when an idle connection is closed under it, so they are kept for an hour.
 _KEEP_ALIVE_S = 3660
+_ALREADY_SENT_S = 0.1
 _DISCARD_S = 5
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -90,13 +91,23 @@ class HttpApplication:
             except Refused as error:
                 self._intake.turn_away(kind, error)
                 if not isinstance(error, TooSlow):
-                    await reader.discard(2 * self._limit)
+                    await reader.discard(2 * self._limit, _ALREADY_SENT_S)
                 raise
             await _reply_taken(send, kind, as_json, await answer)
         except Refused as error:
-            await _reply_refused(send, error, as_json, close=not reader.at_end)
+            await self._refuse(send, reader, error, as_json)
         except Disconnected:
             return
+
+    async def _refuse(self, send: Send, reader: _Body, error: Refused, as_json: bool) -> None:
+        """Tell the sender at once; while it still sends, close only when it is done or takes too long."""
+        is_sending = not reader.at_end
+        await _reply_refused(send, error, as_json, is_sending)
+        if is_sending:
+            if not isinstance(error, TooSlow):
+                with contextlib.suppress(Disconnected):
+                    await reader.discard(2 * self._limit, _DISCARD_S)
+            await send({"type": "http.response.body"})
 
     async def _body(self, headers: _Headers, reader: _Body, limit: int) -> bytes:
         """The whole body without its compression. While it grows it has its place in the room."""
@@ -155,7 +166,7 @@ class _Body:
         self.at_end = not message.get("more_body")
         return message.get("body", b"")
 
-    async def discard(self, limit: int) -> None:
+    async def discard(self, limit: int, seconds: float) -> None:
         """Read on without keeping anything, within bounds.
 
         A sender that is still sending when we close sees a reset instead of the status, and tries
@@ -163,7 +174,7 @@ class _Body:
         """
         left = limit
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_DISCARD_S):
+            async with asyncio.timeout(seconds):
                 while not self.at_end and left > 0:
                     left -= len(await self.next())
 
@@ -221,7 +232,7 @@ class HttpServer:
 
     async def stop(self) -> None:
         """Take no new requests, answer those begun, at most a second."""
-        self._server.should_exit = True
+        self._server.leave()
         if self._task is not None:
             await self._task
 
@@ -275,22 +286,27 @@ async def _reply_taken(send: Send, kind: str, as_json: bool, answer: Answer) -> 
     await _reply(send, 200, JSON if as_json else PROTOBUF, body)
 
 
-async def _reply_refused(send: Send, error: Refused, as_json: bool, close: bool) -> None:
-    """``close``: the rest of the body is still to come, and we will not read it."""
+async def _reply_refused(send: Send, error: Refused, as_json: bool, is_sending: bool) -> None:
+    """``is_sending``: the rest of the body is still to come; the caller ends the response, and the connection."""
     extra: list[tuple[bytes, bytes]] = []
     if isinstance(error, Overloaded):
         extra.append((b"retry-after", str(error.retry_after_s).encode()))
     if status_of(error).http == 401:
         extra.append((b"www-authenticate", b"Bearer"))
-    if close:
+    if is_sending:
         extra.append((b"connection", b"close"))
     as_json = as_json or isinstance(error, UnknownForm)
     body = status_json(error) if as_json else status_bytes(error)
-    await _reply(send, status_of(error).http, JSON if as_json else PROTOBUF, body, extra)
+    await _reply(send, status_of(error).http, JSON if as_json else PROTOBUF, body, extra, more=is_sending)
 
 
 async def _reply(
-    send: Send, status: int, content_type: str, body: bytes, extra: list[tuple[bytes, bytes]] | None = None
+    send: Send,
+    status: int,
+    content_type: str,
+    body: bytes,
+    extra: list[tuple[bytes, bytes]] | None = None,
+    more: bool = False,
 ) -> None:
     headers = [
         (b"content-type", content_type.encode()),
@@ -298,4 +314,4 @@ async def _reply(
         *(extra or []),
     ]
     await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": "http.response.body", "body": body, "more_body": more})

@@ -54,7 +54,7 @@ class JournalFile:
     @property
     def writer(self) -> str:
         """Who wrote it: the name without the journal's number."""
-        return self.name.rpartition("-")[0]
+        return self.name.rpartition("-")[0] or self.name
 
     def read(self, max_bytes: int) -> tuple[list[Batch], int]:
         """(whole frames after ``offset``, the offset after them); about ``max_bytes``, at least one frame.
@@ -78,6 +78,7 @@ class JournalFile:
         self.left = size - self.offset - after
         if not batches and self.finished:
             self.lost_bytes = size - self.offset
+            self.left = 0
             self.exhausted = True
         return batches, self.offset + after
 

@@ -7,8 +7,12 @@ import signal
 import urllib.request
 from pathlib import Path
 
+import pytest
+
 from tests.collector.following import append, line, lines
 from tests.running_server import running, wait_for
+
+pytestmark = pytest.mark.slow
 
 
 def test_followed_files_are_in_the_answers_over_kill_and_rotation(tmp_path: Path) -> None:

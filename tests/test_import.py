@@ -416,6 +416,7 @@ def test_control_characters_never_reach_the_terminal(run: Run, tmp_path: Path) -
     assert "[red]" in said
 
 
+@pytest.mark.slow
 def test_without_a_server_the_store_takes_it(tmp_path: Path) -> None:
     """At rest the folder is opened, rows are sealed, and the store itself knows a second import."""
     path = tmp_path / "reviews-v1-0.shop.istio.log"
@@ -428,6 +429,7 @@ def test_without_a_server_the_store_takes_it(tmp_path: Path) -> None:
     assert "already imported (79 lines): adds nothing" in run(path, target=None)[1]
 
 
+@pytest.mark.slow
 def test_a_folder_in_use_is_one_sentence(tmp_path: Path) -> None:
     """Another command at work on the folder is named, not waited for."""
     holder = StoreTarget(tmp_path / "data")

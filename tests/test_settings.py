@@ -91,6 +91,7 @@ def test_the_readme_lists_every_setting() -> None:
         assert table[name] == str(fields[name].default)
 
 
+@pytest.mark.slow
 def test_serve_refuses_in_one_line_with_status_1(tmp_path: Path) -> None:
     """A refused start: nothing on stdout, one line on stderr, exit status 1; wrong usage is status 2."""
     refused = run_cli("serve", "--data", str(tmp_path), "--grpc", "0.0.0.0:4317")

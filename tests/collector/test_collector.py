@@ -142,6 +142,7 @@ def digest(body: bytes) -> str:
     return hashlib.blake2b(b"otlp_traces\0" + body, digest_size=16).hexdigest()
 
 
+@pytest.mark.slow
 def test_kill_9(tmp_path):
     """Killed in mid-stream, restarted, killed again: every acknowledged export is in the journal."""
     acknowledged: list[str] = []
@@ -166,6 +167,7 @@ def bodies(count: int) -> list[bytes]:
     return [app_spans(20).SerializeToString() for _ in range(count)]
 
 
+@pytest.mark.slow
 def test_sigterm(tmp_path):
     """SIGTERM: what was sent is answered or refused, the journal is finished, and it is soon gone."""
     running = Running(tmp_path)
@@ -184,6 +186,7 @@ def test_sigterm(tmp_path):
     assert not any(is_locked(path) for path in (tmp_path / "journal").glob("*.journal"))
 
 
+@pytest.mark.slow
 def test_port_taken(tmp_path):
     """A port that another program holds ends the process with status 1 and one sentence."""
     with socket.socket() as foreign:

@@ -66,6 +66,7 @@ class Killing:
 
 
 @pytest.mark.parametrize("pattern", ["access.log", "access.log*"])
+@pytest.mark.slow
 def test_every_line_is_stored_once_over_kills_and_rotations(tmp_path: Path, pattern: str) -> None:
     """Nothing lost, nothing twice: neither in the journal as the loader reads it, nor in the store itself."""
     logs, data = tmp_path / "logs", tmp_path / "data"

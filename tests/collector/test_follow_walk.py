@@ -59,6 +59,7 @@ class Walk:
         return self.following.again()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("pattern", ["access.log", "access.log*"])
 def test_every_line_once_whatever_happens_when(tmp_path: Path, pattern: str, seed: int) -> None:

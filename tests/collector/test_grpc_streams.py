@@ -66,6 +66,7 @@ def test_access_log_message_that_is_none(collector):
     assert "ID:mixed|kept" in stored_bodies(collector.settings.data)
 
 
+@pytest.mark.slow
 def test_access_log_stream_is_braked_not_refused(tmp_path):
     """While nothing can be stored the sender is held up by flow control; afterwards all of it is there."""
     gate = threading.Event()
@@ -96,6 +97,7 @@ def test_access_log_stream_is_braked_not_refused(tmp_path):
     assert sorted(numbers) == list(range(1500))
 
 
+@pytest.mark.slow
 def test_access_log_message_is_offered_again(tmp_path, monkeypatch):
     """A message the disk refused is not lost: it is written once the disk takes it."""
     with (

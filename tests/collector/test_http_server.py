@@ -294,6 +294,13 @@ def test_broken_requests(collector, data, status):
     assert ask(collector, b"alive")[0] == 200
 
 
+def test_too_long_a_body_is_refused_before_it_is_sent(collector):
+    """Who announces a body over the limit is told so at once, and has not to send it first."""
+    answer = raw(collector, HEAD + b"content-length: 9999999999999\r\n\r\nxx", wait_s=3)
+    assert answer.startswith(b"HTTP/1.1 413")
+    assert b"connection: close" in answer.lower()
+
+
 def test_slow_body(tmp_path):
     """A body that does not come in time is 408, and the connection is closed."""
     with running_collector(tmp_path, body_timeout_s=0.5) as collector:

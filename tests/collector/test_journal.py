@@ -238,6 +238,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 def test_kill_9_loses_nothing_acknowledged(tmp_path):
     """kill -9 in mid-stream, again and again: every acknowledged number can be read, once."""
     acknowledged: list[int] = []

@@ -126,6 +126,7 @@ def test_pages(client: httpx.Client, path: str) -> None:
     assert client.head(path).status_code == 200
 
 
+@pytest.mark.slow
 def test_a_slow_query_stalls_nobody(answers: Answers) -> None:
     """While more slow queries wait than may run at once, the server still answers at once."""
 

@@ -35,6 +35,7 @@ def test_inputs_are_made_of_real_ones_and_the_same_again(name: str) -> None:
     assert max(map(len, made)) <= max(INPUT_BYTES_MAX, *map(len, corpus))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", bad_targets.TARGETS)
 def test_a_defect_is_found_and_can_be_shown_again(name: str, tmp_path: Path) -> None:
     """An exception, a crash, a hang and memory without end each end as a file with the input that did it."""

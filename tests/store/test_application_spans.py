@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from store.engine import Store
 from store.queries import Queries
 from store.query_types import GraphQuery, RequestsQuery, TimeseriesQuery, TracesQuery, Window
@@ -50,6 +52,7 @@ def _edges(queries: Queries, minutes: int = 2) -> list[tuple[Any, ...]]:
     )
 
 
+@pytest.mark.slow
 def test_a_half_that_comes_late_repairs_the_edge(tmp_path: Path) -> None:
     """The server's span comes in a later journal, after the client's was sealed; its own caller's even later,
     though that call began four minutes before."""
@@ -69,6 +72,7 @@ def test_a_half_that_comes_late_repairs_the_edge(tmp_path: Path) -> None:
         store.stop()
 
 
+@pytest.mark.slow
 def test_the_rows_behind_an_edge_are_the_edge(tmp_path: Path) -> None:
     """`/api/requests`, `/api/timeseries`, `/api/traces` and SQL's `requests` and `edges` tell of an edge made of
     applications' spans what the graph tells, and its rows are spans."""

@@ -37,6 +37,7 @@ def window(case: Case) -> Window:
     return Window(case.noon, case.noon.replace(minute=5))
 
 
+@pytest.mark.slow
 def test_asked_for_it_is_in_graph_series_and_rows(store: Store, window: Window) -> None:
     """`background=1` counts everything, and each row says what it is; the next question does not."""
     queries = Queries(store)
@@ -57,6 +58,7 @@ def test_asked_for_it_is_in_graph_series_and_rows(store: Store, window: Window) 
         assert [point["requests"] for point in series["client"]] == [wanted]
 
 
+@pytest.mark.slow
 def test_sql_keeps_it_in_observations_and_leaves_it_out_of_requests(store: Store) -> None:
     """Every row is in `observations` with its mark; `requests` has those of users."""
     told = store.sql(

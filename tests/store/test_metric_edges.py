@@ -64,6 +64,7 @@ def test_metric_edges(case: Case, queries: Queries) -> None:
     assert graph["exact"] is (not any(edge["latency_from"] == "buckets" for edge in graph["edges"]))
 
 
+@pytest.mark.slow
 def test_sql_and_series_say_what_the_graph_says(store: Store, queries: Queries) -> None:
     """`edges` in SQL has the graph's numbers; a time series adds up to its edge; single requests there are none."""
     case = next(case for case in CASES if case.sentence.startswith("A counter's growth"))
@@ -81,6 +82,7 @@ def test_sql_and_series_say_what_the_graph_says(store: Store, queries: Queries) 
     assert queries.requests(RequestsQuery(window, edge=edge["id"]))["requests"] == []
 
 
+@pytest.mark.slow
 def test_increments_survive_a_restart_of_the_store(tmp_path: Path) -> None:
     """Points of a sealed and of an open journal make one counter, before and after the store starts again.
 
@@ -107,6 +109,7 @@ def test_increments_survive_a_restart_of_the_store(tmp_path: Path) -> None:
     store.stop()
 
 
+@pytest.mark.slow
 def test_a_real_stat_sink(tmp_path: Path) -> None:
     """Envoy 1.40's own export, with the resource its environment detector adds: what each cluster was asked, once.
 
@@ -141,6 +144,7 @@ def test_a_real_stat_sink(tmp_path: Path) -> None:
     assert {edge["latency_from"] for edge in graph["edges"]} == {"buckets", "rows"}
 
 
+@pytest.mark.slow
 def test_real_label_sets(tmp_path: Path) -> None:
     """Series as public Prometheus scrapes show them: an outside host, an unknown caller, TCP between two clusters."""
     rows = [_scraped(*series) for series in _SCRAPED]

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.store.journals import ask, batch, observation, open_store, write_journal
 
 READ = """
@@ -23,6 +25,7 @@ def read(data_dir: Path, statement: str) -> list[list[object]]:
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_anyone_reads_sealed_rows_while_the_store_is_open(tmp_path: Path) -> None:
     """Rows, peers, counts and the registry are in the file after each seal; the store keeps running."""
     store = open_store(tmp_path)

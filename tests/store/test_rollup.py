@@ -6,6 +6,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from store.engine import Store
 from store.queries import Queries
 from store.query_types import GraphQuery, TimeseriesQuery, Window
@@ -30,6 +32,7 @@ def graphs(store: Store) -> list[dict[str, Any]]:
     return [Queries(store).graph(GraphQuery(window)) for window in windows()]
 
 
+@pytest.mark.slow
 def test_rows_count_the_same_before_they_are_sealed_half_sealed_and_sealed(tmp_path: Path) -> None:
     """Cases of `tests/store/cases`, whole and in windows that cut minutes, answer by answer."""
     batches = [case_batch(number, case) for number, case in enumerate(CASES)]

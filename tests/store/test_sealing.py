@@ -101,6 +101,7 @@ def test_rollup_counts_what_was_sealed(tmp_path: Path) -> None:
     store.stop()
 
 
+@pytest.mark.slow
 def test_a_reader_sees_every_row_once_while_journals_are_sealed(tmp_path: Path) -> None:
     """Rows and their counts agree in each reader, whatever is sealed and dropped meanwhile.
 

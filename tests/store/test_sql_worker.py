@@ -15,6 +15,8 @@ from store.errors import BadQuery
 from store.sql_worker import SqlLimits, run_statement
 from tests.store.journals import NOON_US, batch, mark, observation, open_store, write_journal
 
+pytestmark = pytest.mark.slow  # each statement is a process
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
