@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,7 @@ def decoded(data: bytes, pod: Pod | None) -> list[dict[str, Any]]:
     return rows + identities + rejects + ([{"skipped": chunk.skipped}] if chunk.skipped else [])
 
 
+@cache
 def goldens() -> dict[str, list[dict[str, Any]]]:
     files: dict[str, list[tuple[str, Pod | None]]] = {
         "istio": [

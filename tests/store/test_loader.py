@@ -5,12 +5,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from store.engine import Store
 from store.frames import Batch
 from tests.store.journals import (
     NOON,
@@ -277,10 +279,10 @@ PEERS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("name", PEERS)
-def test_peer_of_an_observation(tmp_path: Path, name: str) -> None:
+def test_peer_of_an_observation(shared: Store, name: str) -> None:
     """Who called which service and which instance answered, by what each kind of row reports."""
     reported, expected = PEERS[name]
-    assert _peer(tmp_path, observations=[observation(**reported)], columns=expected) == expected
+    assert _peer(shared, "observations", observation(**reported), expected) == expected
 
 
 SPAN_PEERS: dict[str, tuple[dict[str, Any], dict[str, Any] | None]] = {
@@ -297,7 +299,7 @@ SPAN_PEERS: dict[str, tuple[dict[str, Any], dict[str, Any] | None]] = {
 
 
 @pytest.mark.parametrize("name", SPAN_PEERS)
-def test_peer_of_a_span(tmp_path: Path, name: str) -> None:
+def test_peer_of_a_span(shared: Store, name: str) -> None:
     """A proxy's listener span is an observation; a router span or one within an application is none."""
     reported, expected = SPAN_PEERS[name]
     span = {
@@ -305,19 +307,29 @@ def test_peer_of_a_span(tmp_path: Path, name: str) -> None:
         "url": "http://reviews:9080/reviews/0", "status_code": 200, "response_flags": "",
         "upstream_cluster": REVIEWS, "peer_address": "127.42.0.3",
     }  # fmt: skip
-    assert _peer(tmp_path, spans=[span | reported], columns=expected or {}) == expected
+    assert _peer(shared, "spans", span | reported, expected or {}) == expected
 
 
 REVIEWS = "outbound|9080|v2|reviews.default.svc.cluster.local"
 
 
-def _peer(tmp_path: Path, columns: dict[str, Any], **rows: list[dict[str, Any]]) -> dict[str, Any] | None:
-    write_journal(tmp_path / "journal", "a", [batch("1", **rows)])
-    store = open_store(tmp_path)
-    store.poll_once()
-    found = ask(store, f"SELECT {', '.join(columns) or '1'} FROM peers")
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    store = open_store(tmp_path_factory.mktemp("shared"))
+    yield store
     store.stop()
-    return dict(zip(columns, found[0], strict=True)) if found else None
+
+
+def _peer(store: Store, table: str, row: dict[str, Any], columns: dict[str, Any]) -> dict[str, Any] | None:
+    """What ``columns`` of `peers` say of the row's peer; None if it has none."""
+    name = f"peer-{len(ask(store, f'SELECT time FROM {table}_raw'))}-{table}"
+    write_journal(store.settings.journal, name, [batch(name, **{table: [row | {"request_id": name}]})])
+    assert store.poll_once(seal=False) == 1
+    [(key,)] = ask(store, f"SELECT peer_key FROM {table}_raw WHERE request_id = '{name}'")
+    if key is None:
+        return None
+    [found] = ask(store, f"SELECT {', '.join(columns)} FROM peers WHERE peer_key = {key}")
+    return dict(zip(columns, found, strict=True))
 
 
 def test_what_cannot_be_inserted_leaves_nothing_behind(
