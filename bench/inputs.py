@@ -7,6 +7,7 @@ export's is records acknowledged after fsync, counted in the store afterwards. B
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -59,12 +60,16 @@ def _file(what: str, capture: str, options: tuple[str, ...], target: int | None,
         megabytes = path.stat().st_size / 1e6
         started = time.perf_counter()
         command = ["import", "--data", str(data), "--emitter", "default/reviews-v1-0", *options, str(path)]
-        run_cli(*command).check_returncode()
+        run = run_cli(*command)
         took = time.perf_counter() - started
+        told = re.search(r"([\d,]+) rows from", run.stderr)
+        if run.returncode or told is None:
+            raise SystemExit(f"{what}: {run.stderr}")
         counted = run_cli("sql", "--data", str(data), "SELECT count(*) AS n FROM observations")
         (row,) = json.loads(counted.stdout)
         stored = sum(one.stat().st_size for one in (data / "segments").rglob("*.parquet"))
-    agrees = "all stored" if row["n"] == lines else f"STORED {row['n']:,} of {lines:,}"
+    rows = int(told[1].replace(",", ""))
+    agrees = f"{rows:,} rows, all stored" if row["n"] == rows else f"STORED {row['n']:,} of {rows:,}"
     how = f"{lines:,} lines, {megabytes:,.0f} MB, {took:.1f} s; {stored / lines:.0f} B each; {agrees}"
     return f"{what} lines imported", f"{lines / took:,.0f}/s", _at_least(target), how
 

@@ -1,6 +1,6 @@
 """Access-log files of real lines, repeated with times and request ids of their own.
 
-What must stay true: a file holds exactly the lines asked for, and every one of them is a row.
+What must stay true: a file holds exactly the lines asked for, and every one of them can be read.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ def captured_lines(name: str) -> list[str]:
 
 
 def _template(line: str) -> str:
-    """With the places of a time and of half a request id as printf's."""
-    line = _TIME.sub("%s", line.replace("%", "%%"), count=1)
+    """With the places of its first time and of half its first request id as printf's."""
+    line = _TIME.sub("%(time)s", line.replace("%", "%%"), count=1)
     found = _REQUEST_ID.search(line)
-    return f"{line[: found.start()]}%s{line[found.start() + 18 :]}\n" if found else f"{line}%.0s\n"
+    return f"{line[: found.start()]}%(half_id)s{line[found.start() + 18 :]}\n" if found else f"{line}\n"
 
 
 def _lines(templates: list[str], begin: datetime, numbers: range) -> Iterator[str]:
@@ -46,4 +46,5 @@ def _lines(templates: list[str], begin: datetime, numbers: range) -> Iterator[st
     for at, number in enumerate(numbers):
         time = (begin + timedelta(seconds=number / _A_SECOND)).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
         half = ids[16 * at : 16 * at + 16]
-        yield templates[number % len(templates)] % (time, f"{half[:8]}-{half[8:12]}-{half[12:]}")
+        half_id = f"{half[:8]}-{half[8:12]}-{half[12:]}"
+        yield templates[number % len(templates)] % {"time": time, "half_id": half_id}

@@ -94,9 +94,11 @@ class StoreTarget:
             ) from error
         self.journal_dir = data_dir / "journal"
         try:
-            self._store: Any = Store(StoreSettings(data_dir=data_dir))
+            # One thread of DuckDB's: the other processor reads lines meanwhile.
+            self._store: Any = Store(StoreSettings(data_dir=data_dir, threads=1))
             self._store.open()
             self._store.poll_once()  # what was imported before and not sealed is known too
+            self._store.start()
         except StoreError as error:
             self._lock.release()
             raise NoTarget(str(error)) from error
@@ -105,16 +107,23 @@ class StoreTarget:
         return set(self._store.known_imports(digests))
 
     def make_room(self) -> None:
-        self._store.poll_once()
+        time.sleep(0.5)
 
     def finish(self, names: list[str], last_digest: str | None) -> None:
-        """A finished file is gone from the journal once it is sealed."""
-        deadline = time.monotonic() + _VISIBLE_WAIT_S
-        while True:
-            self._store.poll_once()
-            left = [name for name in names if (self.journal_dir / name).exists()]
-            if not left or time.monotonic() > deadline:
-                return  # what is left is loaded again by whoever opens the folder next
+        """A finished file is gone from the journal once it is sealed. Raises NoTarget.
+
+        What is left when the store no longer gets on is loaded again by whoever opens the folder next.
+        """
+        seen, deadline = None, 0.0
+        while left := [name for name in names if (self.journal_dir / name).exists()]:
+            if self._store.failure is not None:
+                raise NoTarget(f"The rows are kept in the journal, but: {self._store.failure}")
+            now = (left, self._store.status()["loaded_rows"])
+            if now != seen:
+                seen, deadline = now, time.monotonic() + _VISIBLE_WAIT_S
+            elif time.monotonic() > deadline:
+                return
+            time.sleep(0.05)
 
     def close(self) -> None:
         self._store.stop()
