@@ -139,14 +139,14 @@ def _complete(columns: dict[str, pa.Array]) -> pa.Table:
     return pa.table(arrays, names=names)
 
 
-def instances_table(pods: list[Pod]) -> pa.Table:
-    """The registry: who is at which address."""
+def instances_table(pods: list[Pod], minute: int = 0) -> pa.Table:
+    """The registry: who is at which address, told in this minute."""
     return pa.Table.from_pylist(
         [
             {
                 "address": pod.address,
                 "emitter": pod.emitter,
-                "valid_from": START.replace(tzinfo=None),
+                "valid_from": START.replace(tzinfo=None, minute=START.minute + minute),
                 "valid_to": None,
                 "cluster": "Kubernetes",
                 "namespace": "shop",

@@ -54,6 +54,7 @@ class Database:
         }
         if temporary is not None:
             config["temp_directory"] = str(temporary)
+        self._threads = threads
         self._connection = duckdb.connect(":memory:", config=config)
         self._connection.execute("SET TimeZone = 'UTC'")
         if kept_memory is not None:
@@ -92,6 +93,13 @@ class Database:
                 contextlib.suppress(duckdb.TransactionException),
             ):
                 cursor.execute(f"CHECKPOINT {identifier(alias)}")  # another one is writing: next time
+
+    def use_threads(self, threads: int) -> None:
+        """How many threads statements have from now on."""
+        if threads != self._threads:
+            self._threads = threads
+            with contextlib.closing(self.cursor()) as cursor:
+                cursor.execute(f"SET threads = {threads:d}")
 
     def interrupt(self) -> None:
         self._connection.interrupt()

@@ -183,7 +183,10 @@ class Store:
         begun = time.monotonic()
         frames, rows = self._load_tick()
         left_bytes = sum(file.left for file in list(self._files.values()))
-        if rows >= _MANY_ROWS and left_bytes < self.settings.tick_bytes:
+        is_behind = left_bytes >= self.settings.tick_bytes
+        # Whoever fills the journal faster than it is loaded has both processors busy: more threads only cost.
+        self.database.use_threads(1 if is_behind else self.settings.threads)
+        if rows >= _MANY_ROWS and not is_behind:
             self._stopping.wait(max(0.0, begun + _TICK_S - time.monotonic()))
         return frames
 

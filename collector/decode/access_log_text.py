@@ -65,7 +65,7 @@ Mask = npt.NDArray[np.bool_]
 
 def parse_text(texts: pa.StringArray, lines: Lines, families: frozenset[str]) -> ParsedLines:
     """Lines of 'istio' and 'envoy' text (``families``: which of them may be), prefixes already taken off."""
-    quotes = pc.count_substring(texts, '"').to_numpy(zero_copy_only=False)
+    quotes = _quotes(texts)
     left = np.arange(len(texts))
     pieces: list[pa.Table] = []
     for shape in SHAPES:
@@ -80,6 +80,13 @@ def parse_text(texts: pa.StringArray, lines: Lines, families: frozenset[str]) ->
             left = np.setdiff1d(left, chosen[fits], assume_unique=True)
     odd, rejects = _odd_lines(texts, lines, left, families)
     return ParsedLines(join_fields([*pieces, *odd]), rejects)
+
+
+def _quotes(texts: pa.StringArray) -> npt.NDArray[np.int64]:
+    """How many quotes each line has; Arrow's own count takes five times as long."""
+    offsets = np.frombuffer(texts.buffers()[1], np.int32)[texts.offset :][: len(texts) + 1]
+    data = np.frombuffer(texts.buffers()[2] or b"", np.uint8)[: offsets[-1]]
+    return np.diff(np.searchsorted(np.flatnonzero(data == ord('"')), offsets))
 
 
 def _columns(texts: pa.StringArray, shape: Shape) -> tuple[dict[str, pa.Array], Mask]:
