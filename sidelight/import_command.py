@@ -7,6 +7,7 @@ command is killed.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import deque
 from concurrent.futures import Future
@@ -111,7 +112,8 @@ def _import_all(
                 _import_one(path, form, pod or pod_of_path(path), delivery, totals, console, progress)
     finally:
         delivery.close()
-    target.finish(delivery.names, delivery.last_digest)
+    with console.status("Storing what was read ...") if console.is_terminal else contextlib.nullcontext():
+        target.finish(delivery.names, delivery.last_digest)
     return _summarise(totals, console)
 
 

@@ -1,0 +1,92 @@
+"""A store that lags behind its journal: what it holds in memory stays bounded, and all of it is loaded in the end."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from store.engine import Store
+from store.frames import Batch
+from tests.store.journals import ask, batch, observation, open_store, write_journal
+
+
+def frames(name: str, count: int) -> list[Batch]:
+    """``count`` exports of three rows each, every one a frame of its own."""
+    return [batch(f"{name} {at}", observations=[observation(at)] * 3) for at in range(count)]
+
+
+def rows_of(store: Store) -> dict[str, Any]:
+    return store.status()["rows"]["observations"]
+
+
+def test_a_writers_journals_are_loaded_one_after_the_other(tmp_path: Path) -> None:
+    """What lags has one journal of each writer in part; else all would be, and none could be sealed."""
+    for name in ("a-1", "a-2", "a-3", "b-1"):
+        write_journal(tmp_path / "journal", name, frames(name, 2))
+    store = open_store(tmp_path, tick_bytes=1)
+    begun = []
+    store.step = lambda _: begun.append({slice_.journal for slice_ in store._slices.all()})
+    assert store.poll_once(seal=False) == 24
+    store.stop()
+    assert begun[1] == begun[2] == {"a-1.journal", "b-1.journal"}
+    assert [len(journals) for journals in begun] == [1, 2, 2, 3, 3, 3, 4, 4]
+
+
+def test_past_its_limit_of_rows_in_memory_the_loader_waits_for_the_sealer(tmp_path: Path) -> None:
+    """While a seal takes its time hot rows stop growing; afterwards every row is there, and sealed."""
+    store = open_store(tmp_path, hot_rows=5, tick_bytes=1)
+    go_on, sealing = threading.Event(), threading.Event()
+
+    def slow(step: str) -> None:
+        if step == "before_commit":
+            sealing.set()
+            go_on.wait(30)
+
+    store.step = slow
+    for number in range(8):
+        write_journal(tmp_path / "journal", f"a-{number}", frames(f"a-{number}", 2))
+    store.start()
+    try:
+        assert sealing.wait(30)
+        assert not go_on.wait(1.0)
+        assert 6 <= rows_of(store)["hot"] <= 15
+        go_on.set()
+        deadline = time.monotonic() + 30
+        while rows_of(store)["sealed"] < 48 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert rows_of(store) == {"hot": 0, "sealed": 48}
+    finally:
+        go_on.set()
+        store.stop()
+
+
+def test_a_segment_of_many_rows_keeps_the_order_they_came_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Few rows are ordered by time; of many, which a sort would put on disk first, each is there all the same."""
+    for limit, order in ((3, [0, 1, 2]), (2, [2, 0, 1])):
+        monkeypatch.setattr("store.segments._SORTED_ROWS", limit)
+        folder = tmp_path / str(limit)
+        given = [observation(second, duration_us=second) for second in (2, 0, 1)]
+        write_journal(folder / "journal", "a-1", [batch("1", observations=given)])
+        store = open_store(folder)
+        store.poll_once()
+        [segment] = folder.glob("segments/observations/**/*.parquet")
+        assert pq.read_table(segment)["duration_us"].to_pylist() == order
+        assert ask(store, "SELECT count(*) FROM observations_raw") == [(3,)]
+        store.stop()
+
+
+def test_a_torn_journal_does_not_hold_up_its_writers_next(tmp_path: Path) -> None:
+    """A writer whose disk was full for a moment goes on in a file of its own, which is loaded too."""
+    write_journal(tmp_path / "journal", "a-1", frames("a-1", 1), tail=b"\x01" * 100)
+    write_journal(tmp_path / "journal", "a-2", frames("a-2", 1))
+    store = open_store(tmp_path)
+    assert store.poll_once() == 6
+    assert list((tmp_path / "journal").iterdir()) == []
+    store.stop()
