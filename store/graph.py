@@ -17,7 +17,7 @@ from store.graph_health import Traffic, health_of
 from store.metric_facts import has_series, is_estimate, joined_facts
 from store.node_ids import id_of, number_of
 from store.query_types import GraphQuery, Window
-from store.tally import Fact, Tally, quantiles_ms
+from store.tally import Fact, Outcomes, Tally, quantiles_ms
 
 Json = dict[str, Any]
 
@@ -46,8 +46,8 @@ class Node:
     """One node: the sums over its HTTP and gRPC edges, client view."""
 
     names: Json
-    into: Tally = field(default_factory=Tally)
-    out: Tally = field(default_factory=Tally)
+    into: Outcomes = field(default_factory=Outcomes)
+    out: Outcomes = field(default_factory=Outcomes)
     traffic_in: Traffic = field(default_factory=Traffic)
     traffic_out: Traffic = field(default_factory=Traffic)
     quantiles: list[float] | None = None

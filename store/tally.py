@@ -13,13 +13,35 @@ Fact = Mapping[str, Any]
 
 
 @dataclass
-class Tally:
-    """Sums over the facts of one view of one edge, node or step."""
+class Outcomes:
+    """What became of the requests of some facts."""
 
     requests: int = 0
     errors: int = 0
     client_gone: int = 0
     unknown: int = 0
+
+    def add(self, fact: Fact) -> None:
+        requests, outcome = fact["requests"], fact["outcome"]
+        self.requests += requests
+        if outcome == "error":
+            self.errors += requests
+        elif outcome == "client_gone":
+            self.client_gone += requests
+        elif outcome == "unknown":
+            self.unknown += requests
+
+    @property
+    def success_rate(self) -> float | None:
+        """1 - errors / (requests - client_gone - unknown)."""
+        judged = self.requests - self.client_gone - self.unknown
+        return 1 - self.errors / judged if judged else None
+
+
+@dataclass
+class Tally(Outcomes):
+    """Sums over the facts of one view of one edge or step."""
+
     attempts: int | None = None
     request_bytes: int | None = None
     response_bytes: int | None = None
@@ -33,14 +55,8 @@ class Tally:
     signals: dict[str, int] = field(default_factory=dict)
 
     def add(self, fact: Fact) -> None:
+        super().add(fact)
         requests = fact["requests"]
-        self.requests += requests
-        if fact["outcome"] == "error":
-            self.errors += requests
-        elif fact["outcome"] == "client_gone":
-            self.client_gone += requests
-        elif fact["outcome"] == "unknown":
-            self.unknown += requests
         if fact["attempts_known"]:
             self.attempts = (self.attempts or 0) + fact["attempts"]
         if fact["request_bytes"] is not None:
@@ -62,12 +78,6 @@ class Tally:
         for flag in (fact["response_flags"] or "").split(","):
             if flag and flag != "-":
                 _count(self.flags, flag, requests)
-
-    @property
-    def success_rate(self) -> float | None:
-        """1 - errors / (requests - client_gone - unknown)."""
-        judged = self.requests - self.client_gone - self.unknown
-        return 1 - self.errors / judged if judged else None
 
     @property
     def best_leg(self) -> str:
