@@ -73,8 +73,24 @@ def to_protobuf(body: bytes, request: type[Message]) -> bytes | Refusal:
         return Refusal(f"no JSON: {error.msg} at character {error.pos}", error.pos)
     except RecursionError:
         return Refusal("JSON nested too deep", None)
+    except OverflowError:  # which protobuf's reader lets through without the field's name
+        return Refusal(f"no such request: {_out_of_range(tree)} is a number out of range", None)
     except _BAD_DATA as error:
         return Refusal(f"no such request: {str(error)[:500]}", None)
+
+
+def _out_of_range(tree: dict[str, Any]) -> str:
+    """The path of a number that no double can hold: the reader says only that there is one."""
+    waiting: list[tuple[str, Any]] = [("", tree)]
+    while waiting:
+        path, node = waiting.pop()
+        if isinstance(node, dict):
+            waiting += [(f"{path}.{key[:100]}"[-500:], value) for key, value in node.items()]
+        elif isinstance(node, list):
+            waiting += [(f"{path}[{index}]"[-500:], value) for index, value in enumerate(node)]
+        elif isinstance(node, float | int) and abs(node) >= 1 << 1024:
+            return path.removeprefix(".")
+    return "a field"
 
 
 def _prepared(tree: dict[str, Any]) -> dict[str, Any]:

@@ -81,6 +81,10 @@ def test_an_id_that_is_no_hex_rejects_its_span_only() -> None:
         (b"[]", "expected a JSON object, found list"),
         (b'{"resourceSpans": 1}', "resourceSpans"),
         (body(SPAN | {"startTimeUnixNano": "soon"}), "startTimeUnixNano"),
+        (
+            body(SPAN | {"kind": "1e400", "flags": 1}).replace(b'"1e400"', b"1e400"),
+            "resourceSpans[0].scopeSpans[0].spans[0].kind is a number out of range",
+        ),
         (b"[" * 100_000, "nested too deep"),
         (b" " * (limits.JSON_BYTES + 1), "at most"),
     ],
