@@ -121,7 +121,7 @@ def _observations(
         "authority": columns["authority"],
         "path": columns["path"],
         "route": columns["route"],
-        "status_code": pc.if_else(tcp, pa.scalar(None, pa.int64()), code).cast(pa.int32()),
+        "status_code": small(pc.if_else(tcp, pa.scalar(None, pa.int64()), code)),
         "grpc_status": grpc_status,
         "response_flags": pc.fill_null(columns["flags"], ""),
         # A connection has no response: what Envoy did to it (a denial) is why it ended.

@@ -127,6 +127,9 @@ def load_object(text: str, not_a_line: str) -> tuple[dict[str, Any], str]:
     """The object, or why it is none."""
     try:
         record = json.loads(text)
+        if "\\ud" in text or "\\uD" in text:  # half a surrogate pair has no UTF-8, in keys as in values
+            whole = json.dumps(record, ensure_ascii=False).encode("utf-16", "surrogatepass")
+            record = json.loads(whole.decode("utf-16", "replace"))
     except (ValueError, RecursionError) as error:
         return {}, f"not JSON: {error}"
     return (record, "") if isinstance(record, dict) else ({}, not_a_line)
@@ -157,7 +160,7 @@ def _text(value: Any) -> str | None:
         return None
     if not isinstance(value, str):
         value = json.dumps(value, ensure_ascii=False)
-    return value.encode("utf-8", "replace").decode("utf-8")  # a lone surrogate has no UTF-8
+    return value
 
 
 def _plain(value: Any) -> Any:

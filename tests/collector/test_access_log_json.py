@@ -98,7 +98,9 @@ def one(*lines: str) -> dict[str, Any]:
             {"ai_log": "model:qwen", "n": 7, "deep": {"a": [1]}},
             {"attributes": {"ai_log": "model:qwen", "n": "7", "deep": '{"a": [1]}'}},
         ),
-        ({"user_agent": "\ud800"}, {"user_agent": "?"}),
+        ({"user_agent": "\ud800"}, {"user_agent": "\N{REPLACEMENT CHARACTER}"}),
+        ({"odd \ud800 key": "kept", "user_agent": "u"}, {"user_agent": "u"}),
+        ({"response_code": 10**17}, {"status_code": None}),
         ({"start_time": "2026-11-21T13:00:40.242+01:00"}, {"time": "2026-11-21 12:00:40.242000"}),
     ],
 )

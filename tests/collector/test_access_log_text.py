@@ -236,6 +236,11 @@ def test_values_are_cut_to_the_limit() -> None:
     assert 4096 <= len(row["path"]) <= 16_384
 
 
+def test_a_code_that_is_none_is_unknown() -> None:
+    """A code of eighteen digits costs neither the row nor the file."""
+    assert one(OK.format(ua="x", rid="r").replace(" 200 ", " 999999999999999999 ")).get("status_code") is None
+
+
 def test_mutated_lines_never_raise_and_none_is_lost() -> None:
     """Whatever a disk or a caller does to lines, each ends as a row, a counted skip or a reject."""
     seed = random.randrange(2**32)
