@@ -111,6 +111,8 @@ def decode_frames(
         magic, crc, size = _FRAME.unpack(view[offset : offset + _FRAME.size])
         if magic != FRAME_MAGIC:
             raise BrokenFrame(offset, "no frame magic")
+        if not size:  # whose checksum, 0, is right: zeros behind a magic, as a torn write leaves them
+            raise BrokenFrame(offset, "a frame of nothing")
         start, end = offset + _FRAME.size, offset + _FRAME.size + size
         if end > len(view):
             return

@@ -65,13 +65,14 @@ def test_a_torn_tail_was_never_acknowledged(tmp_path: Path) -> None:
     for name, tail in {
         "short": frame_bytes(batch("two", observations=[observation()]))[:-1],
         "zeros": bytes(4096),
+        "magic and zeros": frame_bytes(good)[:4] + bytes(4096),
         "flipped": frame_bytes(batch("three", observations=[observation()]))[:-1] + b"\xff",
         "none": b"",
     }.items():
         exports = Batch([mark(f"one {name}")], good.tables)
         write_journal(tmp_path / "journal", name, [exports], tail=tail)
     store = open_store(tmp_path)
-    assert store.poll_once() == 4
+    assert store.poll_once() == 5
     assert list((tmp_path / "journal").iterdir()) == []
     store.stop()
 
