@@ -126,8 +126,13 @@ def _parse(texts: pa.StringArray, lines: Lines, families: frozenset[str]) -> Par
 
 def _lines(data: bytes, first_line: int) -> tuple[pa.StringArray, Lines]:
     """The lines that are not empty, as valid UTF-8, with their numbers."""
-    split = pc.split_pattern(pa.array([data], pa.binary()), b"\n").flatten()
-    texts = pc.utf8_rtrim(to_text(split, LINE_BYTES_MAX), "\r")
+    body = pa.py_buffer(data)
+    end = len(data) - data.endswith(b"\n")  # what follows the last newline is no line
+    ends = pa.py_buffer(np.array([0, end], np.int32))
+    split = pc.split_pattern(pa.Array.from_buffers(pa.binary(), 1, [None, ends, body]), b"\n").flatten()
+    texts = to_text(split, LINE_BYTES_MAX)
+    if b"\r" in data:
+        texts = pc.utf8_rtrim(texts, "\r")
     lines = np.arange(first_line, first_line + len(texts))
     filled = pc.greater(pc.binary_length(texts), 0)
     if pc.all(filled).as_py():

@@ -48,6 +48,8 @@ FIELDS = (
     "log_type",
 )
 SAMPLE_CHARACTERS = 256
+CODED = pa.dictionary(pa.int32(), pa.string())
+"""The type of a field that many lines share; `by_value` asks each of its values once."""
 
 Lines = npt.NDArray[np.int64]
 
@@ -63,8 +65,8 @@ class Reject:
 
 @dataclass
 class ParsedLines:
-    """``fields``: columns of FIELDS (string; JSON numbers may stay int64 or double), ``line``, and for
-    JSON with keys of its own ``extra`` (map<string, string>)."""
+    """``fields``: columns of FIELDS (string or CODED; JSON numbers may stay int64 or double), ``line``, and
+    for JSON with keys of its own ``extra`` (map<string, string>)."""
 
     fields: pa.Table
     rejects: list[Reject] = field(default_factory=list)
@@ -93,8 +95,9 @@ def join_fields(pieces: list[pa.Table]) -> pa.Table:
     if len(pieces) == 1:
         return pieces[0]
     first = pieces[0].schema
-    if any(piece.schema != first for piece in pieces[1:]):
-        pieces = [_as_text(piece) for piece in pieces]
+    unlike = {name for piece in pieces[1:] for name in first.names if piece.schema.field(name) != first.field(name)}
+    if unlike:
+        pieces = [_as_text(piece, unlike) for piece in pieces]
     joined = pa.concat_tables(pieces).combine_chunks()
     lines = joined["line"].to_numpy()
     if bool(np.all(lines[:-1] <= lines[1:])):
@@ -122,16 +125,16 @@ def _blank_to_null(array: pa.Array) -> pa.Array:
         array = array.combine_chunks()
     if not pa.types.is_string(array.type):
         return array
-    size = pc.binary_length(array)
-    blank = pc.or_(pc.equal(size, 0), pc.and_(pc.equal(size, 1), pc.equal(array, "-")))
-    if not pc.any(blank).as_py():
+    shortest = pc.min(pc.binary_length(array)).as_py()
+    if shortest is None or shortest > 1:
         return array
+    blank = pc.or_(pc.equal(array, ""), pc.equal(array, "-"))
     return pc.if_else(blank, pa.scalar(None, pa.string()), array)
 
 
-def _as_text(piece: pa.Table) -> pa.Table:
+def _as_text(piece: pa.Table, names: set[str]) -> pa.Table:
     columns = [
-        column if name in ("line", "extra") or pa.types.is_string(column.type) else column.cast(pa.string())
+        column.cast(pa.string()) if name in names else column
         for name, column in zip(piece.column_names, piece.columns, strict=True)
     ]
     return pa.table(columns, names=piece.column_names)

@@ -15,15 +15,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from collector.decode import ids, limits
-from collector.decode.access_log_emitter import INBOUND, ip_of
+from collector.decode.access_log_emitter import ip_of, is_forwarded, is_inbound
 from collector.decode.access_log_fields import Reject, text_map
 from collector.decode.access_log_values import (
     Mask,
     address,
+    by_value,
     cut,
     mask,
     non_negative,
     number,
+    plain,
     small,
     typed,
     whole,
@@ -102,8 +104,8 @@ def _observations(
     nothing = pa.scalar(None, pa.string())
     tcp = pa.array(is_tcp)
     remote = columns["downstream_remote"]
-    forwarded = pc.fill_null(pc.ends_with(remote, ":0"), False)
-    only_forwarded = cut(pc.if_else(forwarded, null_if_empty(ip_of(remote)), nothing))
+    forwarded = pc.fill_null(by_value(is_forwarded, remote), False)
+    only_forwarded = cut(pc.if_else(forwarded, null_if_empty(by_value(ip_of, remote)), nothing))
     grpc_status = _grpc_status(columns["grpc_status"])
     duration = number(columns["duration"])
     trace_ids, span_ids = _trace(columns)
@@ -123,13 +125,13 @@ def _observations(
         "route": columns["route"],
         "status_code": small(pc.if_else(tcp, pa.scalar(None, pa.int64()), code)),
         "grpc_status": grpc_status,
-        "response_flags": pc.fill_null(columns["flags"], ""),
+        "response_flags": pc.fill_null(plain(columns["flags"]), ""),
         # A connection has no response: what Envoy did to it (a denial) is why it ended.
         "response_code_details": pc.coalesce(
-            columns["details"], pc.if_else(tcp, columns["termination"], nothing)
+            plain(columns["details"]), pc.if_else(tcp, plain(columns["termination"]), nothing)
         ),
-        "upstream_cluster": pc.utf8_rtrim(columns["cluster"], ";"),
-        "source_address": address(pc.if_else(forwarded, nothing, remote)),
+        "upstream_cluster": by_value(lambda names: pc.utf8_rtrim(names, ";"), columns["cluster"]),
+        "source_address": pc.if_else(forwarded, nothing, address(remote)),
         "upstream_address": address(columns["upstream_host"]),
         "upstream_local_address": address(columns["upstream_local"]),
         "downstream_local_address": address(columns["downstream_local"]),
@@ -142,7 +144,7 @@ def _observations(
         "span_id": span_ids,
         "tls": _tls(columns),
         "user_agent": columns["user_agent"],
-        "forwarded_for": pc.coalesce(columns["forwarded_for"], only_forwarded),
+        "forwarded_for": pc.coalesce(plain(columns["forwarded_for"]), only_forwarded),
         "attributes": _attributes(columns, count),
     }
     arrays = [typed(values.get(one.name), one, count) for one in OBSERVATIONS]
@@ -187,13 +189,14 @@ def _is_end(columns: dict[str, pa.Array], code: pa.Array, is_tcp: Mask) -> Mask:
 def _protocol(columns: dict[str, pa.Array], grpc_status: pa.Array, tcp: pa.Array) -> pa.Array:
     """gRPC by its status where a form shows it, else by HTTP/2 POST /SERVICE/METHOD from a gRPC client."""
     client = pc.and_(
-        pc.fill_null(pc.starts_with(columns["user_agent"], "grpc-"), False),
+        pc.fill_null(by_value(lambda agents: pc.starts_with(agents, "grpc-"), columns["user_agent"]), False),
         pc.fill_null(
             pc.and_(pc.equal(columns["protocol"], "HTTP/2"), pc.equal(columns["method"], "POST")), False
         ),
     )
     if pc.any(client).as_py():
-        client = pc.and_(client, pc.fill_null(pc.match_substring_regex(columns["path"], _GRPC_PATH), False))
+        like_method = pc.match_substring_regex(columns["path"].filter(client), _GRPC_PATH)
+        client = pc.replace_with_mask(client, client, pc.fill_null(like_method, False))
     is_grpc = pc.or_(client, grpc_status.is_valid())
     return pc.if_else(tcp, "tcp", pc.if_else(is_grpc, "grpc", "http"))
 
@@ -215,8 +218,8 @@ def _grpc_status(values: pa.Array) -> pa.Array:
 def _tls(columns: dict[str, pa.Array]) -> pa.Array:
     """Istio's own SNI on an inbound row proves mutual TLS; nothing else in a line proves anything."""
     istio = pc.and_(
-        pc.fill_null(pc.starts_with(columns["sni"], "outbound_."), False),
-        pc.fill_null(pc.match_substring_regex(columns["cluster"], INBOUND), False),
+        pc.fill_null(by_value(lambda names: pc.starts_with(names, "outbound_."), columns["sni"]), False),
+        pc.fill_null(by_value(is_inbound, columns["cluster"]), False),
     )
     return pc.if_else(istio, "mutual", pa.scalar(None, pa.string()))
 

@@ -7,6 +7,7 @@ than the limit.
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -50,8 +51,25 @@ def _moment(text: str | None) -> dt.datetime | None:
     return moment if 1970 <= moment.year < 2262 else None
 
 
+def by_value(ask: Callable[[pa.Array], pa.Array], values: pa.Array) -> pa.Array:
+    """``ask(values)``, where they are a dictionary asked of each of its values once. ``ask`` must look at one value
+    at a time, and answer null for null."""
+    if not isinstance(values, pa.DictionaryArray):
+        return ask(values)
+    return ask(values.dictionary).take(values.indices)
+
+
+def plain(values: pa.Array) -> pa.Array:
+    """Text out of its dictionary."""
+    return values.dictionary_decode() if isinstance(values, pa.DictionaryArray) else values
+
+
 def address(values: pa.Array) -> pa.Array:
     """IP:PORT; old ``tcp://IP:PORT`` and a waypoint's ``envoy://NAME/IP:PORT`` too; anything else is null."""
+    return by_value(_address, values)
+
+
+def _address(values: pa.Array) -> pa.Array:
     if mask(pc.match_substring(values, "://")).any():
         values = pc.replace_substring_regex(values, r"^[a-z]+://(?:[^/]*/)?", "")
     good = pc.match_substring_regex(values, _ADDRESS)
@@ -60,6 +78,10 @@ def address(values: pa.Array) -> pa.Array:
 
 def number(values: pa.Array) -> pa.Array:
     """int64; text that is no number, and numbers beyond it, are null."""
+    return by_value(_number, values)
+
+
+def _number(values: pa.Array) -> pa.Array:
     if pa.types.is_int64(values.type):
         return values
     if pa.types.is_string(values.type):
@@ -88,7 +110,8 @@ def typed(values: pa.Array | None, one: pa.Field, count: int) -> pa.Array:
     if isinstance(values, pa.ChunkedArray):
         values = values.combine_chunks()
     if one.type == pa.string():
-        return cut(values if pa.types.is_string(values.type) else values.cast(pa.string()))
+        is_text = pa.types.is_string(values.type) or pa.types.is_dictionary(values.type)
+        return by_value(cut, values if is_text else values.cast(pa.string()))
     return values if values.type == one.type else values.cast(one.type)
 
 
