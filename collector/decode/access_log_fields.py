@@ -50,6 +50,10 @@ FIELDS = (
 SAMPLE_CHARACTERS = 256
 CODED = pa.dictionary(pa.int32(), pa.string())
 """The type of a field that many lines share; `by_value` asks each of its values once."""
+OWN_FIELDS = frozenset(
+    {"time", "request", "method", "path", "protocol", "request_id", "trace_id", "span_id", "traceparent"}
+)
+"""Fields of which nearly every line has its own, and those of the request line: they stay as they are."""
 
 Lines = npt.NDArray[np.int64]
 
@@ -95,7 +99,9 @@ def join_fields(pieces: list[pa.Table]) -> pa.Table:
     if len(pieces) == 1:
         return pieces[0]
     first = pieces[0].schema
-    unlike = {name for piece in pieces[1:] for name in first.names if piece.schema.field(name) != first.field(name)}
+    unlike = {
+        name for piece in pieces[1:] for name in first.names if piece.schema.field(name) != first.field(name)
+    }
     if unlike:
         pieces = [_as_text(piece, unlike) for piece in pieces]
     joined = pa.concat_tables(pieces).combine_chunks()
@@ -123,6 +129,12 @@ def text_map(columns: dict[str, pa.Array], count: int) -> pa.Array:
 def _blank_to_null(array: pa.Array) -> pa.Array:
     if isinstance(array, pa.ChunkedArray):
         array = array.combine_chunks()
+    if isinstance(array, pa.DictionaryArray):
+        blank = pc.is_in(array.dictionary, pa.array(["", "-"]))
+        if not pc.any(blank).as_py():
+            return array
+        indices = pc.if_else(blank.take(array.indices), pa.scalar(None, pa.int32()), array.indices)
+        return pa.DictionaryArray.from_arrays(indices, array.dictionary)
     if not pa.types.is_string(array.type):
         return array
     shortest = pc.min(pc.binary_length(array)).as_py()

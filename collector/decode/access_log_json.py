@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from collector.decode.access_log_fields import (
+    OWN_FIELDS,
     Lines,
     ParsedLines,
     Reject,
@@ -84,7 +85,9 @@ def _fields(objects: Objects, rejects: list[Reject]) -> pa.Table:
     for name, keys in KEYS.items():
         found = [scalar(columns[key]) for key in keys if key in columns]
         if found:
-            fields[name] = found[0] if len(found) == 1 else _first_of(found)
+            values = found[0] if len(found) == 1 else _first_of(found)
+            is_coded = name not in OWN_FIELDS and pa.types.is_string(values.type)
+            fields[name] = values.dictionary_encode() if is_coded else values
     extra = {
         key: as_text(values)
         for key, values in list(columns.items())[: len(_KNOWN) + EXTRA_KEYS_MAX]

@@ -248,10 +248,7 @@ def _attributes(columns: dict[str, pa.Array], count: int) -> pa.Array:
     extra = columns["extra"]
     if extra.null_count == count:
         return text_map(named, count)
-    keys, values = (
-        pc.utf8_slice_codeunits(_flat(extra, part), 0, length)
-        for part, length in (("keys", limits.NAME_BYTES // 4), ("items", limits.TEXT_BYTES // 4))
-    )
+    keys, values = cut(_flat(extra, "keys"), limits.NAME_BYTES), cut(_flat(extra, "items"))
     theirs = (_rows_of(extra), keys, pc.fill_null(values, ""))
     ours = text_map(named, count)
     return merge_maps(count, [(_rows_of(ours), _flat(ours, "keys"), _flat(ours, "items")), theirs])

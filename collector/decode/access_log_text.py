@@ -16,7 +16,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from collector.decode.access_log_fields import CODED, Lines, ParsedLines, Reject, fields_table, join_fields
+from collector.decode.access_log_fields import (
+    CODED,
+    OWN_FIELDS,
+    Lines,
+    ParsedLines,
+    Reject,
+    fields_table,
+    join_fields,
+)
 from collector.decode.access_log_oddities import parse_odd_line
 from collector.decode.access_log_values import Mask, mask, whole
 from collector.decode.text import offsets_of
@@ -31,8 +39,6 @@ _TOKENS = {
     **dict.fromkeys(("code", *_NUMBERS), _COUNT),
     "duration": r"^-?\d{1,18}$",
 }
-_PLAIN = {"time", "request", "method", "path", "protocol", "request_id"}
-"""Fields of which nearly every line has its own: no dictionaries."""
 
 
 @dataclass(frozen=True)
@@ -188,7 +194,7 @@ def _read_blank_separated(texts: pa.StringArray, names: list[str]) -> tuple[pa.T
         ),
         pa.csv.ConvertOptions(
             check_utf8=False,  # the lines are valid
-            column_types={name: pa.string() if name in _PLAIN else CODED for name in names},
+            column_types={name: pa.string() if name in OWN_FIELDS else CODED for name in names},
             null_values=["-", ""],
             strings_can_be_null=True,
         ),
@@ -255,7 +261,7 @@ def _odd_lines(
     names = {name for row in rows for name in row}
     columns = {name: pa.array([row.get(name) for row in rows], pa.string()) for name in names}
     table = fields_table(columns, np.array(numbers, np.int64))
-    for name in names - _PLAIN:
+    for name in names - OWN_FIELDS:
         table = table.set_column(table.column_names.index(name), name, table[name].cast(CODED))
     return [table], rejects
 

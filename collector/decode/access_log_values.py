@@ -115,12 +115,10 @@ def typed(values: pa.Array | None, one: pa.Field, count: int) -> pa.Array:
     return values if values.type == one.type else values.cast(one.type)
 
 
-def cut(values: pa.Array) -> pa.Array:
+def cut(values: pa.Array, limit_bytes: int = limits.TEXT_BYTES) -> pa.Array:
     """Telemetry is written by strangers: no value is longer than the limit."""
     longest = pc.max(pc.binary_length(values)).as_py() or 0
-    return (
-        values if longest <= limits.TEXT_BYTES else pc.utf8_slice_codeunits(values, 0, limits.TEXT_BYTES // 4)
-    )
+    return values if longest <= limit_bytes else pc.utf8_slice_codeunits(values, 0, limit_bytes // 4)
 
 
 def whole(values: pa.Array | pa.ChunkedArray) -> pa.Array:
