@@ -9,6 +9,9 @@ create table if not exists {{known}}.segments (
     min_time timestamp, max_time timestamp, sealed_at timestamp not null
 );
 
+-- Files that no list names any more, until nobody can be reading them.
+create table if not exists {{known}}.retired (path varchar not null, retired_at timestamp not null);
+
 -- Journal files whose rows lie in segments; a file still in the folder under such a name is only unlinked.
 create table if not exists {{known}}.sealed_journals (name varchar not null, sealed_at timestamp not null);
 
