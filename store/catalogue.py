@@ -20,7 +20,7 @@ from store.frames import ExportMark
 from store.statements import sql
 
 VERSION = 4
-_MIGRATIONS = {3: "schema/migrate_3"}
+MIGRATIONS = {3: "schema/migrate_3"}
 """What brings a folder of a version to the next one, when it is opened; older ones are refused."""
 
 
@@ -45,14 +45,14 @@ def attach_catalogue(database: Database, path: Path) -> None:
         version = _version(cursor)
         if version is not None and version > VERSION:
             raise NewerStore(str(path), version, VERSION)
-        if version is not None and version < min(_MIGRATIONS):
+        if version is not None and version < min(MIGRATIONS):
             raise OlderStore(str(path), version, VERSION)
         if version != VERSION:
             with transaction(cursor):
                 if version is None:
                     cursor.execute(sql("schema/catalogue", known="catalogue"))
                 for step in range(version or VERSION, VERSION):
-                    cursor.execute(sql(_MIGRATIONS[step], known="catalogue"))
+                    cursor.execute(sql(MIGRATIONS[step], known="catalogue"))
                 cursor.execute("DELETE FROM catalogue.about WHERE key = 'schema_version'")
                 cursor.execute(
                     "INSERT INTO catalogue.about VALUES ('schema_version', ?)", [json.dumps(VERSION)]
