@@ -48,6 +48,7 @@ def run_store_process(settings: dict[str, Any]) -> int:
 
     from collector.quiet_server import QuietServer
     from dashboard.app import build_app
+    from dashboard.metrics import everything
     from store.engine import Store
     from store.queries import Queries
 
@@ -60,7 +61,17 @@ def run_store_process(settings: dict[str, Any]) -> int:
         if settings["token_file"]:
             shown = tuple(token.decode() for token in read_tokens(Path(settings["token_file"])))
             tokens = (*shown, local_token(Path(settings["data"])))
-        app = build_app(Queries(store), dashboard_settings(settings, tokens))
+        shown_settings = dashboard_settings(settings, tokens)
+        queries = Queries(store)
+        app = build_app(queries, shown_settings)
+        if shown_settings.own_metrics_to:
+            from sidelight.own_metrics import OwnMetrics
+
+            OwnMetrics(
+                shown_settings.own_metrics_to,
+                shown_settings.own_metrics_interval_s,
+                lambda: everything(shown_settings.data, queries.status()),
+            )
         host, _, port = settings["ui"].rpartition(":")
         config = uvicorn.Config(
             app,
