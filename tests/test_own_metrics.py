@@ -19,7 +19,9 @@ def test_a_server_sends_its_own_metrics_to_itself_without_a_loop(tmp_path: Path)
     config.write_text(f'[dashboard]\nown_metrics_to = "http://{server.grpc}"\nown_metrics_interval_s = 1\n')
     server.start()
     try:
-        rounds = "SELECT count(DISTINCT time) AS n FROM metric_points WHERE name = 'sidelight_store_loaded_rows'"
+        rounds = (
+            "SELECT count(DISTINCT time) AS n FROM metric_points WHERE name = 'sidelight_store_loaded_rows'"
+        )
         wait_for(lambda: server.sql(rounds)[0]["n"] >= 3 or None, 60, "three rounds of our own metrics")
         names = {row["name"] for row in server.sql("SELECT DISTINCT name FROM metric_points")}
         assert {
@@ -34,7 +36,7 @@ def test_a_server_sends_its_own_metrics_to_itself_without_a_loop(tmp_path: Path)
         )[0]
         assert said["exports"] <= said["rounds"] + 1
         assert server.sql("SELECT count(*) AS n FROM requests") == [{"n": 0}]
-        text = urllib.request.urlopen(f"http://{server.ui}/metrics").read().decode()  # noqa: S310
+        text = urllib.request.urlopen(f"http://{server.ui}/metrics").read().decode()
         assert 'sidelight_query_duration_seconds_bucket{query="sql",le="+Inf"}' in text
     finally:
         server.stop()
