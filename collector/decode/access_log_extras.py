@@ -14,7 +14,9 @@ from collector.decode.access_log_values import non_negative, number
 
 Columns = dict[str, pa.Array]
 
-NEAREST_URI = r'.*URI=(?P<uri>[^;,"]+)'  # of X-Forwarded-Client-Cert; greedy: the last element is the nearest hop
+NEAREST_URI = (
+    r'.*URI=(?P<uri>[^;,"]+)'  # of X-Forwarded-Client-Cert; greedy: the last element is the nearest hop
+)
 _FIRST_URI = r"^(?P<uri>[^,]+)"
 _ATTRIBUTES = {
     "upstream_peer": "upstream_peer",

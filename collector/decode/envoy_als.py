@@ -197,7 +197,8 @@ class _Entries:
         columns["attributes"] = cols.merged(len(entries), parts)
         observed = table_of(OBSERVATIONS, columns)
         clusters = streams.texts([node.cluster for node in streams.nodes], export_of)
-        told = peers.peer_identities(observed, *(columns[name] for name in peers.KEYS), own_cluster=clusters)
+        upstream, downstream = (columns[name] for name in peers.KEYS)
+        told = peers.peer_identities(observed, upstream, downstream, own_cluster=clusters)
         return observed, told, int((~ended).sum())
 
 

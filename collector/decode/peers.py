@@ -58,7 +58,15 @@ def peer_identities(
     """
     sides = [("upstream_address", upstream), ("source_address", downstream)]
     told = [
-        pa.table({"export": rows["export"], "time": rows["time"], "at": rows[column], "said": said, "own": own_cluster})
+        pa.table(
+            {
+                "export": rows["export"],
+                "time": rows["time"],
+                "at": rows[column],
+                "said": said,
+                "own": own_cluster,
+            }
+        )
         for column, said in sides
         if said.null_count < len(said)
     ]
@@ -162,7 +170,9 @@ def _flat_node(raw: bytes) -> dict[str, Any]:
             entry += _offset(raw, entry)
             key, value = (_slot(raw, entry, slot) for slot in (0, 1))
             if key and value:
-                labels[_flat_text(raw, key + _offset(raw, key))] = _flat_text(raw, value + _offset(raw, value))
+                labels[_flat_text(raw, key + _offset(raw, key))] = _flat_text(
+                    raw, value + _offset(raw, value)
+                )
         found["LABELS"] = labels
     if not found.get("NAME") and not found.get("WORKLOAD_NAME"):
         raise ValueError("no node")
