@@ -105,7 +105,10 @@ def _parse_own(texts: pa.StringArray, lines: Lines, form: LineFormat) -> ParsedL
     odd = np.isin(lines, [one.line for one in parsed.rejects])
     bare, numbers, broken = strip_prefixes(texts.filter(pa.array(odd)), lines[odd])
     again = parse_lines(bare, numbers, form)
-    rejects = sorted([*broken, *again.rejects], key=lambda one: one.line)
+    # A line's own time looks like a container's: where taking it off has left less to fit, the first reason stands.
+    first = {one.line: one for one in parsed.rejects}
+    told = [first.get(one.line, one) if form.breaks_at_once(one) else one for one in again.rejects]
+    rejects = sorted([*broken, *told], key=lambda one: one.line)
     return ParsedLines(join_fields([parsed.fields, again.fields]), rejects)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from itertools import chain, repeat
 
 import numpy as np
 import pyarrow as pa
@@ -34,6 +35,8 @@ from store.schema import MOMENT
 
 _UNFIT = "the line does not fit --format-string"
 _LENGTH_MAX = 16_384
+_EXPLAINED_MAX = 20  # of a chunk's lines that do not fit
+_SHOWN_MAX = 80
 _OPERATORS_MAX = 100
 
 _STARTS = ("START_TIME", "START_TIME_LOCAL")
@@ -76,6 +79,14 @@ class LineFormat:
     names: dict[str, str]
     time: dict[str, str]
     keys: dict[str, Path] = field(default_factory=dict)
+    # The pattern in pieces, and for each operator how many of them reach to its end. With the text that follows it
+    # (an operator may stand for nothing) they tell where a line breaks.
+    pieces: tuple[str, ...] = ()
+    ends: tuple[tuple[str, int], ...] = ()
+
+    def breaks_at_once(self, told: Reject) -> bool:
+        """Whether a line was refused for its first operator."""
+        return bool(self.ends) and told.reason == _expected(self.ends[0][0])
 
 
 def compile_format(text: str) -> LineFormat:
@@ -94,6 +105,7 @@ def compile_format(text: str) -> LineFormat:
     pieces = ["^"]
     names: dict[str, str] = {}
     time: dict[str, str] = {}
+    ends: list[tuple[str, int]] = []
     position = 0
     while position < len(text):
         at = text.find("%", position)
@@ -116,14 +128,17 @@ def compile_format(text: str) -> LineFormat:
         group = f"g{len(names) + len(time)}"
         if found["name"] in _STARTS and not time:
             pieces.append(_time_pattern(found["name"], found["argument"], time, at))
+            ends.append((found[0], len(pieces)))
             continue
         name = name_of(found["name"], found["argument"])
         names[group] = name
         pieces.append(
             f"(?P<{group}>{_value_pattern(name, text[at - 1 : at], text[position : position + 1])})"
         )
+        ends.append((found[0], len(pieces)))
     _require(time, names)
-    return LineFormat(text, "".join([*pieces, "$"]), names, time)
+    pattern = "".join([*pieces, "$"])
+    return LineFormat(text, pattern, names, time, pieces=tuple(pieces), ends=tuple(ends))
 
 
 def _compile_json(text: str) -> LineFormat:
@@ -169,7 +184,12 @@ def parse_lines(texts: pa.StringArray, lines: Lines, form: LineFormat) -> Parsed
     if form.keys:
         return _parse_json_lines(texts, lines, form)
     found, fits = _matched(texts, form)
-    rejects = _unfit(texts, lines, fits)
+    unfit = np.flatnonzero(~fits)
+    reasons = _why_not(texts.take(pa.array(unfit[:_EXPLAINED_MAX])), form)
+    rejects = [
+        reject(lines[at], reason, texts[at].as_py())
+        for at, reason in zip(unfit.tolist(), chain(reasons, repeat(_UNFIT)), strict=False)
+    ]
     return ParsedLines(_fields(found, form, lines[fits], {}), rejects)
 
 
@@ -178,10 +198,12 @@ def _parse_json_lines(texts: pa.StringArray, lines: Lines, form: LineFormat) -> 
     numbers = frozenset(key for key, group in top.items() if form.names.get(group) in _NUMBERS)
     pieces, rejects = read_objects(texts, lines, Vocabulary(frozenset(top), numbers, _UNFIT))
     known = {path[0] for path in form.keys.values()}
+    nowhere = f"{_UNFIT}: no start time as it has it under {'.'.join(form.keys['time'])[:_SHOWN_MAX]!r}"
     tables = []
     for piece in pieces:
         found, fits = _matched(values_at(piece, form.keys["time"]), form)
-        rejects += _unfit(piece.texts, piece.lines, fits)
+        for at in np.flatnonzero(~fits).tolist():
+            rejects.append(reject(piece.lines[at], nowhere, piece.texts[at].as_py()))
         keep = pa.array(fits)
         groups = {
             group: values_at(piece, path).filter(keep) for group, path in form.keys.items() if group != "time"
@@ -204,8 +226,23 @@ def _matched(texts: pa.StringArray, form: LineFormat) -> tuple[dict[str, pa.Arra
     return {one.name: pc.struct_field(found, index) for index, one in enumerate(found.type)}, fits
 
 
-def _unfit(texts: pa.StringArray, lines: Lines, fits: np.ndarray) -> list[Reject]:
-    return [reject(lines[at], _UNFIT, texts[at].as_py()) for at in np.flatnonzero(~fits).tolist()]
+def _expected(operator: str) -> str:
+    return f"{_UNFIT}: expected {operator[:_SHOWN_MAX]} after what comes before it there"
+
+
+def _why_not(texts: pa.StringArray, form: LineFormat) -> list[str]:
+    """For lines that do not fit: the first operator that they have no place for."""
+    reasons = [f"{_UNFIT}: there is more after its end"] * len(texts)
+    left = np.arange(len(texts))
+    for operator, pieces in form.ends:
+        if not len(left):
+            break
+        fits = pc.match_substring_regex(texts.take(pa.array(left)), "".join(form.pieces[: pieces + 1]))
+        reached = fits.to_numpy(zero_copy_only=False)
+        for at in left[~reached].tolist():
+            reasons[at] = _expected(operator)
+        left = left[reached]
+    return reasons
 
 
 def _fields(

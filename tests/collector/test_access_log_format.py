@@ -12,6 +12,7 @@ from collector.decode.access_log_emitter import Emitter
 from collector.decode.access_log_format import BadFormat, compile_format
 from tests.collector.captures import CAPTURES
 
+UNFIT = "the line does not fit --format-string"
 ISTIO = (
     '[%START_TIME%] "%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%" %RESPONSE_CODE% '
     "%RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %CONNECTION_TERMINATION_DETAILS% "
@@ -215,9 +216,27 @@ def test_lines_that_do_not_fit_are_told_and_the_others_kept() -> None:
     )
     assert [one["status_code"] for one in decoded.requests.to_pylist()] == [200, 503]
     assert [(one.line, one.reason) for one in decoded.rejects] == [
-        (2, "the line does not fit --format-string"),
+        (2, f"{UNFIT}: expected %START_TIME(%F %T)% after what comes before it there"),
         (3, "the time cannot be read"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("12:00", "expected %START_TIME%"),
+        ("2026-11-21T12:00:40Z OK 12ms", "expected %RESPONSE_CODE%"),
+        ("2026-11-21T12:00:40Z 200 soon", "expected %DURATION%"),
+        ("2026-11-21T12:00:40Z 200 12ms more", "more after its end"),
+    ],
+)
+def test_a_line_that_does_not_fit_is_told_where(line: str, reason: str) -> None:
+    """The first operator the line has no place for is named; of a long chunk only some lines are looked at."""
+    form = "%START_TIME% %RESPONSE_CODE% %DURATION%ms"
+    decoded = read(form, *[line] * 30)
+    assert [one.line for one in decoded.rejects] == list(range(1, 31))
+    assert reason in decoded.rejects[0].reason
+    assert all(one.reason.startswith(UNFIT) for one in decoded.rejects)
 
 
 @pytest.mark.parametrize(
