@@ -42,13 +42,13 @@ _WRITER_KEYS = pa.array(sorted(identity.WRITER_KEYS))
 _TEXT_FAMILIES = frozenset({"istio", "envoy"})
 
 FIELD_KEYS = {name: KEYS[name] for name in FIELDS}
+_PROXY_FIELDS = (
+    *("flags", "flags_long", "details", "cluster", "upstream_host"),
+    *("downstream_remote", "direct_remote"),
+)
 # A record is one by its attributes if it has both a code and one of the other keys only proxies use.
 _CODE = KEYS["code"]
-_PROXY_KEYS = tuple(
-    key
-    for name in ("flags", "details", "cluster", "upstream_host", "downstream_remote")
-    for key in KEYS[name]
-)
+_PROXY_KEYS = tuple(key for name in _PROXY_FIELDS for key in KEYS[name])
 
 
 @dataclass(frozen=True)
