@@ -14,7 +14,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from collector.decode import ids, limits
+from collector.decode import access_log_extras as extras
+from collector.decode import ids, limits, peers
 from collector.decode.access_log_emitter import ip_of, is_forwarded, is_inbound
 from collector.decode.access_log_fields import Reject, text_map
 from collector.decode.access_log_values import (
@@ -62,11 +63,13 @@ _GRPC_NAMES = {
 @dataclass
 class Rows:
     """``observations``: OBSERVATIONS' columns; ``is_tcp``: which rows are connections; ``lines``: whence each;
-    ``skipped``: lines that were start, periodic or listener records, no requests."""
+    ``peers``: what each says of whom it called and who called it; ``skipped``: lines that were start, periodic or
+    listener records, no requests."""
 
     observations: pa.Table
     is_tcp: Mask
     lines: npt.NDArray[np.int64]
+    peers: tuple[pa.StringArray, pa.StringArray]
     skipped: int = 0
     rejects: list[Reject] = field(default_factory=list)
 
@@ -84,6 +87,7 @@ def build_rows(fields: pa.Table, writers: Writers) -> Rows:
     """Rows of export 0. An ``Emitter`` must have learned from these fields already."""
     fields, rejects, moments = with_moments(fields)
     columns = {name: whole(fields[name]) for name in fields.column_names}
+    columns["flags"] = extras.short_flags(columns)
     code = number(columns["code"])
     nameless = pc.and_(columns["method"].is_null(), columns["protocol"].is_null())
     is_tcp = mask(pc.and_(nameless, pc.fill_null(pc.equal(code, 0), True)))
@@ -94,7 +98,8 @@ def build_rows(fields: pa.Table, writers: Writers) -> Rows:
         columns = {name: values.filter(keep) for name, values in columns.items()}
         moments, code, is_tcp = moments.filter(keep), code.filter(keep), is_tcp[ends]
     table = _observations(columns, moments, code, is_tcp, writers)
-    return Rows(table, is_tcp, columns["line"].to_numpy(), skipped, rejects)
+    upstream, downstream = (columns[name].cast(pa.string()) for name in peers.KEYS)
+    return Rows(table, is_tcp, columns["line"].to_numpy(), (upstream, downstream), skipped, rejects)
 
 
 def _observations(
@@ -107,13 +112,12 @@ def _observations(
     forwarded = pc.fill_null(by_value(is_forwarded, remote), False)
     only_forwarded = cut(pc.if_else(forwarded, null_if_empty(by_value(ip_of, remote)), nothing))
     grpc_status = _grpc_status(columns["grpc_status"])
-    duration = number(columns["duration"])
     trace_ids, span_ids = _trace(columns)
     version = pc.replace_substring(columns["protocol"], "HTTP/", "")
     values: dict[str, pa.Array] = {
         "export": pa.array(np.zeros(count, np.int32)),
         "time": moments,
-        "duration_us": pc.multiply(non_negative(duration), 1000),
+        "duration_us": extras.durations(columns),
         "reporter": writers.reporters(columns),
         "signal": pa.repeat(writers.signal, count),
         "emitter": writers.names(columns),
@@ -139,14 +143,15 @@ def _observations(
         "request_bytes": non_negative(number(columns["received"])),
         "response_bytes": non_negative(number(columns["sent"])),
         "attempts": small(number(columns["attempts"])),
-        "request_id": columns["request_id"],
+        "request_id": extras.request_ids(columns, tcp),
         "trace_id": trace_ids,
         "span_id": span_ids,
         "tls": _tls(columns),
         "user_agent": columns["user_agent"],
         "forwarded_for": pc.coalesce(plain(columns["forwarded_for"]), only_forwarded),
-        "attributes": _attributes(columns, count),
     }
+    values |= extras.times(columns) | extras.principals(columns, values["reporter"])
+    values["attributes"] = _attributes(columns, extras.leftovers(columns, values), count)
     arrays = [typed(values.get(one.name), one, count) for one in OBSERVATIONS]
     return pa.Table.from_arrays(arrays, schema=OBSERVATIONS)
 
@@ -216,12 +221,13 @@ def _grpc_status(values: pa.Array) -> pa.Array:
 
 
 def _tls(columns: dict[str, pa.Array]) -> pa.Array:
-    """Istio's own SNI on an inbound row proves mutual TLS; nothing else in a line proves anything."""
+    """The caller's certificate proves mutual TLS, and so does Istio's own SNI on an inbound row; nothing else does."""
     istio = pc.and_(
         pc.fill_null(by_value(lambda names: pc.starts_with(names, "outbound_."), columns["sni"]), False),
         pc.fill_null(by_value(is_inbound, columns["cluster"]), False),
     )
-    return pc.if_else(istio, "mutual", pa.scalar(None, pa.string()))
+    proven = pc.or_(istio, columns["peer_san"].is_valid())
+    return pc.if_else(proven, "mutual", pa.scalar(None, pa.string()))
 
 
 def _trace(columns: dict[str, pa.Array]) -> tuple[pa.Array, pa.Array]:
@@ -236,8 +242,8 @@ def _trace(columns: dict[str, pa.Array]) -> tuple[pa.Array, pa.Array]:
     return ids.trace_ids(ids.from_hex(trace, 16))[0], ids.span_ids(ids.from_hex(span, 8))[0]
 
 
-def _attributes(columns: dict[str, pa.Array], count: int) -> pa.Array:
-    named = {
+def _attributes(columns: dict[str, pa.Array], more: dict[str, pa.Array], count: int) -> pa.Array:
+    named = more | {
         "upstream_service_time": columns["service_time"],
         "connection_termination_details": columns["termination"],
         "upstream_transport_failure_reason": columns["failure"],

@@ -19,6 +19,7 @@ from collector.decode.access_log_fields import Reject, reject
 from store.schema import MOMENT
 
 _ADDRESS = r"^(?:\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}|\[[0-9a-fA-F:.%]+\])(?::\d{1,5})?$"
+_EPOCH = r"^(?P<seconds>[1-8][0-9]{8,9})\.?(?P<fraction>[0-9]{0,9})$"
 _INT32_MAX = 2**31 - 1
 
 Mask = npt.NDArray[np.bool_]
@@ -32,13 +33,24 @@ def with_moments(fields: pa.Table) -> tuple[pa.Table, list[Reject], pa.Array]:
     try:
         moments = pc.utf8_rtrim(texts, "Z").cast(MOMENT)
     except pa.ArrowInvalid:
-        moments = pa.array([_moment(text) for text in texts.to_pylist()], MOMENT)
+        moments = _epochs(texts)
+        left = moments.is_null().to_numpy(zero_copy_only=False)
+        said = pa.array([_moment(text) for text in texts.filter(pa.array(left)).to_pylist()], MOMENT)
+        moments = pc.replace_with_mask(moments, pa.array(left), said)
     if not moments.null_count:
         return fields, [], moments
     unread = np.flatnonzero(moments.is_null().to_numpy(zero_copy_only=False)).tolist()
     rejects = [reject(fields["line"][at].as_py(), "the time cannot be read", str(texts[at])) for at in unread]
     keep = moments.is_valid()
     return fields.filter(keep), rejects, moments.filter(keep)
+
+
+def _epochs(texts: pa.Array) -> pa.Array:
+    """Seconds since 1970 with or without a fraction, or milli-, micro- or nanoseconds; null for anything else."""
+    parts = pc.extract_regex(texts, _EPOCH)
+    fraction = pc.utf8_slice_codeunits(pc.utf8_rpad(pc.struct_field(parts, 1), 6, "0"), 0, 6)
+    micros = pc.binary_join_element_wise(pc.struct_field(parts, 0), fraction, "")
+    return micros.cast(pa.int64()).cast(MOMENT)
 
 
 def _moment(text: str | None) -> dt.datetime | None:

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from collector.decode import limits
 from collector.decode.attributes import KnownKeys, merge_maps, render_distinct
+from collector.decode.peers import flat_node_json
 from collector.decode.text import null_if_empty, offsets_of, take, text_column, to_text
 from collector.decode.wire import bytes_field, decode_text, struct_json
 
@@ -201,13 +202,31 @@ def structured_part(lists: pa.ListArray, prefix: str, of_any: bool) -> Part:
     return rows, pc.binary_join_element_wise(prefix, keys, ""), values
 
 
+def said_under(part: Part, keys: Sequence[str], rows: int) -> pa.StringArray:
+    """Per row the value that a part has under the first of ``keys`` it has; null where it has none."""
+    row_of, names, values = part
+    found = pa.nulls(rows, TEXT)
+    for key in keys:
+        at = np.flatnonzero(pc.equal(names, key).to_numpy(zero_copy_only=False))
+        if len(at):
+            where = np.full(rows, -1, np.int32)
+            where[row_of[at]] = at
+            found = pc.coalesce(found, take(values, where))
+    return found
+
+
 def _any_json(raw: bytes) -> str:
-    """A google.protobuf.Any of a Struct or a StringValue as text; of anything else its type."""
+    """A google.protobuf.Any of a Struct, a text or a node's FlatBuffer as text; of anything else its type."""
     kind, value = decode_text(bytes_field(raw, 1) or b""), bytes_field(raw, 2) or b""
     if kind.endswith("google.protobuf.Struct"):
         return struct_json(value)
     if kind.endswith("google.protobuf.StringValue"):
         return decode_text(bytes_field(value, 1) or b"")
+    if kind.endswith("google.protobuf.BytesValue"):
+        inner = bytes_field(value, 1) or b""
+        text = flat_node_json(inner) or decode_text(inner)
+        if text.isprintable():
+            return text
     return f"({kind or 'no type'}, {len(value)} bytes)"
 
 

@@ -117,6 +117,16 @@ def merge_maps(rows: int, parts: Sequence[tuple[np.ndarray, pa.Array, pa.Array]]
     return _map(rows, row_of[order], keys, values)
 
 
+def joined_maps(maps: Sequence[pa.MapArray]) -> pa.MapArray:
+    """One map per row of several that are as long as each other."""
+    parts = []
+    for one in maps:
+        offsets = offsets_of(one)
+        rows = np.repeat(np.arange(len(one), dtype=np.int32), np.diff(offsets))
+        parts.append((rows, *(flat[offsets[0] : offsets[-1]] for flat in (one.keys, one.items))))
+    return merge_maps(len(maps[0]), parts)
+
+
 def _map(rows: int, row_of: np.ndarray, keys: pa.Array, values: pa.Array) -> pa.MapArray:
     offsets = np.zeros(rows + 1, np.int32)
     np.cumsum(np.bincount(row_of, minlength=rows), out=offsets[1:])

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from collector.decode import als_columns as cols
-from collector.decode import identity, ids, limits
+from collector.decode import identity, ids, limits, peers
 from collector.decode.als_node import NOBODY, ProxyNode, read_identifier, split_identifier
 from collector.decode.attributes import KnownKeys
 from collector.decode.envelope import (
@@ -67,7 +67,7 @@ def decode_als(exports: Sequence[Export]) -> Decoded:
         log = RejectLog("als", "access log entries", exports)
         messages = parse("StreamMessage", bodies, numbers)
         streams = _streams(exports, numbers, messages.column("identifier"))
-        tables, accepted = [], 0
+        tables, learned, accepted = [], [], 0
         for protocol in ("http", "tcp"):
             sent = messages.column(f"{protocol}_logs")
             refuse_over_limit(sent, numbers, limits.GROUPS_PER_EXPORT, "groups of entries")
@@ -77,10 +77,12 @@ def decode_als(exports: Sequence[Export]) -> Decoded:
             refuse_over_limit(lists, export_of, limits.RECORDS_REFUSED, "entries")
             entries = children(lists)
             batch = _Entries(protocol, groups, entries, export_of[entries.parent])
-            for table, skipped in batch.observations(log, streams):
+            for table, told, skipped in batch.observations(log, streams):
                 tables.append(table)
+                learned.append(told)
                 accepted += table.num_rows + skipped
-        pieces = {"observations": tables, "identities": [_identities(streams, tables)]}
+        others = identity.distinct(pa.concat_tables([identity.identities(0), *learned]))
+        pieces = {"observations": tables, "identities": [_identities(streams, tables), others]}
         return finish(pieces, log, accepted)
 
     return decode_without_broken(exports, "StreamMessage", "", decode)
@@ -151,8 +153,8 @@ class _Entries:
         group = self.groups.place(int(self.entries.parent[entry]))
         return f"{self.protocol}_logs[{group}].log_entry[{self.entries.place(entry)}]"
 
-    def observations(self, log: RejectLog, streams: _Streams) -> Iterator[tuple[pa.Table, int]]:
-        """Yield (rows, how many entries were accepted without becoming one)."""
+    def observations(self, log: RejectLog, streams: _Streams) -> Iterator[tuple[pa.Table, pa.Table, int]]:
+        """Yield (rows, what they tell of others, how many entries were accepted without becoming one)."""
         raw, numbers = self.entries.raw, np.arange(len(self.export_of))
         sizes = np.diff(offsets_of(raw))
         large = sizes > limits.RECORD_BYTES
@@ -171,7 +173,7 @@ class _Entries:
 
     def _rows(
         self, log: RejectLog, streams: _Streams, entries: np.ndarray, rows: pa.RecordBatch
-    ) -> tuple[pa.Table, int]:
+    ) -> tuple[pa.Table, pa.Table, int]:
         common = rows.column("common")
         kind = common.field("access_log_type").to_numpy()
         partial = common.field("intermediate_log_entry").to_numpy(zero_copy_only=False)
@@ -193,7 +195,11 @@ class _Entries:
         own = _http_columns if self.protocol == "http" else _tcp_columns
         columns |= own(rows, columns, parts)
         columns["attributes"] = cols.merged(len(entries), parts)
-        return table_of(OBSERVATIONS, columns), int((~ended).sum())
+        observed = table_of(OBSERVATIONS, columns)
+        clusters = streams.texts([node.cluster for node in streams.nodes], export_of)
+        upstream, downstream = (columns[name] for name in peers.KEYS)
+        told = peers.peer_identities(observed, upstream, downstream, own_cluster=clusters)
+        return observed, told, int((~ended).sum())
 
 
 def _common_columns(
@@ -244,7 +250,11 @@ def _common_columns(
     parts.extend(cols.constant_part(name, cols.text_of(common, name)) for name in _SAID_APART)
     metadata = common.field("metadata").field("filter_metadata")
     parts.append(cols.structured_part(metadata, "metadata.", of_any=False))
-    parts.append(cols.structured_part(common.field("filter_state_objects"), "filter_state.", of_any=True))
+    state = cols.structured_part(common.field("filter_state_objects"), "filter_state.", of_any=True)
+    parts.append(state)
+    for name in peers.KEYS:
+        keys = (f"filter_state.{name}", f"filter_state.wasm.{name}")
+        columns[name] = cols.said_under(state, keys, len(export_of))
     return columns
 
 

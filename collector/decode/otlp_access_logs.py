@@ -11,7 +11,7 @@ connection's address ('@IP' for the last two).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,13 +20,14 @@ import pyarrow.compute as pc
 
 from collector.decode import identity
 from collector.decode.access_log_emitter import INBOUND, SNI, WAYPOINT, ip_of
-from collector.decode.access_log_fields import FIELDS, fields_table, join_fields
+from collector.decode.access_log_fields import FIELDS, fields_table, join_fields, text_map
 from collector.decode.access_log_json import KEYS, parse_json
 from collector.decode.access_log_rows import build_rows
 from collector.decode.access_log_text import parse_text
-from collector.decode.attributes import AttributeTable
+from collector.decode.attributes import AttributeTable, joined_maps, merge_maps, spread_maps
 from collector.decode.otlp import Opened
-from collector.decode.text import spread, take
+from collector.decode.peers import peer_identities
+from collector.decode.text import offsets_of, spread, take
 from collector.decode.types import Export
 from store.schema import IDENTITIES, MOMENT, OBSERVATIONS
 
@@ -36,16 +37,18 @@ _TEXT_LINE = r'^\[\d{4}-\d\d-\d\dT[\d:.]+Z?\] "'
 _JSON_LINE = r'^\s*\{.*"(?:start_time|response_flags|response_code_details)"'
 _START = r"^(?P<seconds>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?P<fraction>\.\d{1,6})?Z?$"
 _INBOUND_DIRECTION, _OUTBOUND_DIRECTION = "1", "2"  # of %CEL(xds.listener_direction)%
+_DESCRIBED = ("pod", "namespace", "workload", "app", "version", "cluster", "service_account", "zone")
+_WRITER_KEYS = pa.array(sorted(identity.WRITER_KEYS))
 _TEXT_FAMILIES = frozenset({"istio", "envoy"})
 
 FIELD_KEYS = {name: KEYS[name] for name in FIELDS}
+_PROXY_FIELDS = (
+    *("flags", "flags_long", "details", "cluster", "upstream_host"),
+    *("downstream_remote", "direct_remote"),
+)
 # A record is one by its attributes if it has both a code and one of the other keys only proxies use.
 _CODE = KEYS["code"]
-_PROXY_KEYS = tuple(
-    key
-    for name in ("flags", "details", "cluster", "upstream_host", "downstream_remote")
-    for key in KEYS[name]
-)
+_PROXY_KEYS = tuple(key for name in _PROXY_FIELDS for key in KEYS[name])
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,7 @@ def read_access_logs(
 
     ``sent_time`` is null where the record says none: then the start its line says is better than when it came.
     """
-    fields, taken = _fields(table, body)
+    fields, taken = _fields(table, body, lambda at: _resource_attributes(opened, records[at]))
     if fields is None:
         return AccessLogs(taken, OBSERVATIONS.empty_table(), IDENTITIES.empty_table())
     at = fields["line"].to_numpy()
@@ -106,12 +109,19 @@ def read_access_logs(
     for name in ("trace_id", "span_id"):
         if shared[name].null_count < len(shared[name]):
             observed = _set(observed, name, shared[name].take(pa.array(kept)))
-    learned = _identities(named, emitter, own, observed, rows_at)
+    clusters = named.columns["cluster"].take(pa.array(rows_at))
+    others = peer_identities(observed, *rows.peers, own_cluster=clusters)
+    learned = identity.distinct(
+        pa.concat_tables([*_identities(named, emitter, own, observed, rows_at), others])
+    )
     return AccessLogs(taken, observed, learned)
 
 
-def _fields(table: AttributeTable, body: pa.StringArray) -> tuple[pa.Table | None, np.ndarray]:
-    """One row of fields per access log, ``line`` being its record's number; and which records are one."""
+def _fields(
+    table: AttributeTable, body: pa.StringArray, around: Callable[[np.ndarray], pa.MapArray | None]
+) -> tuple[pa.Table | None, np.ndarray]:
+    """One row of fields per access log, ``line`` being its record's number; and which records are one.
+    ``around``: what stands about these records elsewhere, as attributes."""
     count = table.rows
     by_attributes = (table.positions(_CODE) >= 0) & (table.positions(_PROXY_KEYS) >= 0)
     said = _from_bodies(body)
@@ -124,17 +134,39 @@ def _fields(table: AttributeTable, body: pa.StringArray) -> tuple[pa.Table | Non
     where[said["line"].to_numpy()] = np.arange(said.num_rows)
     columns = {}
     for name in FIELDS:
-        values = take(_text(said[name]), where[at])
-        attribute = table.positions(FIELD_KEYS[name])
-        if (attribute >= 0).any():
-            found = take(table.values, attribute[at])
-            # Envoy writes '-' for nothing; where the body knows better it stays.
-            values = pc.coalesce(pc.if_else(pc.equal(found, "-"), NULL, found), values)
-            table.drop(attribute[at])
-        columns[name] = values
+        known = said[name]
+        values = take(_text(known), where[at]) if known.null_count < len(known) else pa.nulls(len(at), TEXT)
+        labels = []
+        for key in FIELD_KEYS[name]:
+            position = table.positions((key,))
+            if (position >= 0).any():
+                found = take(table.values, position[at])
+                labels.append(pc.if_else(pc.equal(found, "-"), NULL, found))  # Envoy writes '-' for nothing
+                table.drop(position[at])
+        columns[name] = pc.coalesce(*labels, values) if labels else values
     for keys in identity.LOG_LABELS.values():
         table.drop(table.positions(keys)[at])
-    return fields_table(columns, at, table.rest().take(pa.array(at))), taken
+    rest = [table.rest().take(pa.array(at))]
+    if (where[at] < 0).any():
+        unread = pc.utf8_rtrim(body.take(pa.array(at, mask=where[at] >= 0)), "\r\n")
+        rest.append(text_map({"body": unread}, len(at)))
+    if (said_around := around(at)) is not None:
+        rest.append(said_around)
+    return fields_table(columns, at, joined_maps(rest) if len(rest) > 1 else rest[0]), taken
+
+
+def _resource_attributes(opened: Opened, records: np.ndarray) -> pa.MapArray | None:
+    """What the records' resources say beside who writes, under ``resource.KEY``; None if none says anything."""
+    maps = opened.resources["attributes"].combine_chunks()
+    offsets = offsets_of(maps)
+    keys, items = (flat[offsets[0] : offsets[-1]] for flat in (maps.keys, maps.items))
+    others = pc.invert(pc.is_in(keys, _WRITER_KEYS))
+    if not pc.any(others).as_py():
+        return None
+    rows = np.repeat(np.arange(len(maps), dtype=np.int32), np.diff(offsets))
+    keys, items = pc.binary_join_element_wise("resource.", keys.filter(others), ""), items.filter(others)
+    rows = rows[others.to_numpy(zero_copy_only=False)]
+    return spread_maps(merge_maps(len(maps), [(rows, keys, items)]), opened.group_of(records))
 
 
 def _from_bodies(body: pa.StringArray) -> pa.Table:
@@ -173,11 +205,14 @@ class _Named:
             return pc.if_else(pc.is_in(values, pa.array(["", "-"])), NULL, values)
 
         node = identity.split_node_ids(said("node_id"))
-        columns = {name: said(name) for name in ("pod", "namespace", "workload", "app", "version", "cluster")}
+        columns = {name: said(name) for name in _DESCRIBED}
         columns["version"] = identity.known_version(columns["version"])
         columns["pod"] = pc.coalesce(node["pod"], columns["pod"])
         columns["namespace"] = pc.coalesce(node["namespace"], columns["namespace"])
         columns["workload"] = pc.coalesce(columns["workload"], identity.workload_of_pod(columns["pod"]))
+        service = spread(_looked_up(resource, identity.NODE_CLUSTER), group)
+        service = identity.app_of_node_cluster(service, columns["namespace"])
+        columns["app"] = pc.coalesce(columns["app"], pc.if_else(node["emitter"].is_valid(), service, NULL))
         by_pod = pc.binary_join_element_wise(columns["pod"], columns["namespace"], ".")
         columns["emitter"] = pc.coalesce(node["emitter"], by_pod, columns["pod"])
         columns["address"] = node["address"]
@@ -258,7 +293,7 @@ def _is_mostly_strange(
 
 def _identities(
     named: _Named, emitter: pa.StringArray, own: pa.StringArray, observed: pa.Table, rows: np.ndarray
-) -> pa.Table:
+) -> list[pa.Table]:
     """What the rows teach: the named writers' description, and what service callers meant by their SNI."""
     at = pa.array(rows)
     export, time = observed["export"].combine_chunks(), observed["time"].combine_chunks()
@@ -287,7 +322,7 @@ def _identities(
         service=host,
         version=pc.if_else(pc.is_in(subset, pa.array(["", "_"])), NULL, subset),
     ).filter(pc.fill_null(meant, False))
-    return identity.distinct(pa.concat_tables([by_name, by_sni]))
+    return [by_name, by_sni]
 
 
 def _bare(ips: pa.StringArray) -> pa.StringArray:
