@@ -53,6 +53,7 @@ def open_views(
         stored = rows_sql(table, hot, files, f"hot.empty_{table}")
         views.append((f"{table}_raw", shown_sql(table, stored)))
         if table in ROLLED_UP:
+            views.append((f"{table}_stored", stored))
             views.append((f"{table}_unsealed", rows_sql(table, hot, [], f"hot.empty_{table}")))
     views += [
         ("resources", shown_sql("resources", "FROM hot.resources")),
