@@ -50,10 +50,9 @@ def open_views(
             for one in segments
             if one.table == table and overlaps(one.earliest, one.latest, since, until)
         ]
-        stored = rows_sql(table, hot, files, f"hot.empty_{table}")
-        views.append((f"{table}_raw", shown_sql(table, stored)))
+        views.append((f"{table}_stored", rows_sql(table, hot, files, f"hot.empty_{table}")))
+        views.append((f"{table}_raw", shown_sql(table, f"FROM {table}_stored")))
         if table in ROLLED_UP:
-            views.append((f"{table}_stored", stored))
             views.append((f"{table}_unsealed", rows_sql(table, hot, [], f"hot.empty_{table}")))
     views += [
         ("resources", shown_sql("resources", "FROM hot.resources")),

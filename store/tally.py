@@ -5,11 +5,35 @@ Pure: facts in, numbers out. What must stay true: a number that cannot be known 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import NamedTuple
 
-Fact = Mapping[str, Any]
+class Fact(NamedTuple):
+    """A row of `edge_facts` or `metric_facts`, with its `outcome`. What only counts have is null elsewhere."""
+
+    fact: str
+    bucket: int
+    edge_no: int
+    source_no: int
+    target_no: int
+    protocol: str
+    view: str
+    leg: str
+    signal: str
+    share_service: str | None
+    status_code: int | None
+    grpc_status: int | None
+    response_flags: str | None
+    tls: str | None
+    requests: int
+    duration_us: int | None
+    timed: int
+    attempts: int | None
+    attempts_known: int
+    request_bytes: int | None
+    response_bytes: int | None
+    quantiles_us: list[float]
+    outcome: str
 
 
 @dataclass
@@ -22,7 +46,7 @@ class Outcomes:
     unknown: int = 0
 
     def add(self, fact: Fact) -> None:
-        requests, outcome = fact["requests"], fact["outcome"]
+        requests, outcome = fact.requests, fact.outcome
         self.requests += requests
         if outcome == "error":
             self.errors += requests
@@ -30,6 +54,12 @@ class Outcomes:
             self.client_gone += requests
         elif outcome == "unknown":
             self.unknown += requests
+
+    def join(self, other: Outcomes) -> None:
+        self.requests += other.requests
+        self.errors += other.errors
+        self.client_gone += other.client_gone
+        self.unknown += other.unknown
 
     @property
     def success_rate(self) -> float | None:
@@ -56,28 +86,29 @@ class Tally(Outcomes):
 
     def add(self, fact: Fact) -> None:
         super().add(fact)
-        requests = fact["requests"]
-        if fact["attempts_known"]:
-            self.attempts = (self.attempts or 0) + fact["attempts"]
-        if fact["request_bytes"] is not None:
-            self.request_bytes = (self.request_bytes or 0) + fact["request_bytes"]
-        if fact["response_bytes"] is not None:
-            self.response_bytes = (self.response_bytes or 0) + fact["response_bytes"]
+        requests = fact.requests
+        if fact.attempts_known:
+            self.attempts = (self.attempts or 0) + fact.attempts
+        if fact.request_bytes is not None:
+            self.request_bytes = (self.request_bytes or 0) + fact.request_bytes
+        if fact.response_bytes is not None:
+            self.response_bytes = (self.response_bytes or 0) + fact.response_bytes
         self._add_answer(fact, requests)
-        _count(self.legs, fact["leg"], requests)
-        _count(self.signals, fact["signal"], requests)
-        if fact["status_code"] != 101 and fact["timed"]:
-            _count(self.duration_us, fact["leg"], fact["duration_us"])
-            _count(self.timed, fact["leg"], fact["timed"])
+        _count(self.legs, fact.leg, requests)
+        _count(self.signals, fact.signal, requests)
+        if fact.status_code != 101 and fact.timed:
+            _count(self.duration_us, fact.leg, fact.duration_us)
+            _count(self.timed, fact.leg, fact.timed)
 
     def _add_answer(self, fact: Fact, requests: int) -> None:
-        if fact["protocol"] != "tcp" and fact["status_code"] is not None:
-            _count(self.codes, str(fact["status_code"]), requests)
-        if fact["grpc_status"] is not None:
-            _count(self.grpc_codes, str(fact["grpc_status"]), requests)
-        for flag in (fact["response_flags"] or "").split(","):
-            if flag and flag != "-":
-                _count(self.flags, flag, requests)
+        if fact.protocol != "tcp" and fact.status_code is not None:
+            _count(self.codes, str(fact.status_code), requests)
+        if fact.grpc_status is not None:
+            _count(self.grpc_codes, str(fact.grpc_status), requests)
+        if fact.response_flags:
+            for flag in fact.response_flags.split(","):
+                if flag and flag != "-":
+                    _count(self.flags, flag, requests)
 
     @property
     def best_leg(self) -> str:
