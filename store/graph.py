@@ -37,6 +37,7 @@ class Edge:
     protocol: str
     client: Tally = field(default_factory=Tally)
     server: Tally = field(default_factory=Tally)
+    traffic: Traffic = field(default_factory=Traffic)
     services: dict[str, int] = field(default_factory=dict)
     tls: dict[str, int] = field(default_factory=dict)
     quantiles: dict[tuple[str, str], list[float]] = field(default_factory=dict)
@@ -129,9 +130,7 @@ def build_graph(facts: Iterable[Fact], names: dict[int, Json]) -> Graph:
         elif fact.fact == "node" and fact.view == "client" and fact.target_no in graph.nodes:
             graph.nodes[fact.target_no].quantiles = fact.quantiles_us
     for edge in graph.edges.values():
-        if edge.protocol != "tcp":
-            graph.nodes[edge.source].out.join(edge.client)
-            graph.nodes[edge.target].into.join(edge.client)
+        _add_edge(graph, edge)
     return graph
 
 
@@ -139,21 +138,28 @@ def _add_count(graph: Graph, fact: Fact) -> None:
     edge = graph.edges.get(fact.edge_no)
     if edge is None:
         edge = graph.edges[fact.edge_no] = Edge(fact.source_no, fact.target_no, fact.protocol)
-    requests = fact.requests
-    # Only the called side's listener knows how the hop was secured; an outbound row tells the hop before.
-    if fact.leg == "in" and fact.view == "server" and fact.tls is not None:
-        edge.tls[fact.tls] = edge.tls.get(fact.tls, 0) + requests
     if fact.view == "server":
         edge.server.add(fact)
+        # Only the called side's listener knows how the hop was secured; an outbound row tells the hop before.
+        if fact.leg == "in" and fact.tls is not None:
+            edge.tls[fact.tls] = edge.tls.get(fact.tls, 0) + fact.requests
         return
     edge.client.add(fact)
-    caller, callee = graph.nodes[edge.source], graph.nodes[edge.target]
+    edge.traffic.add(edge.protocol, fact.status_code, fact.grpc_status, fact.outcome, fact.requests)
     if fact.share_service is not None:
-        edge.services[fact.share_service] = edge.services.get(fact.share_service, 0) + requests
-        callee.services[fact.share_service] = callee.services.get(fact.share_service, 0) + requests
-    kind = (edge.protocol, fact.status_code, fact.grpc_status, fact.outcome, requests)
-    caller.traffic_out.add(*kind)
-    callee.traffic_in.add(*kind)
+        edge.services[fact.share_service] = edge.services.get(fact.share_service, 0) + fact.requests
+
+
+def _add_edge(graph: Graph, edge: Edge) -> None:
+    """To the sums of its two nodes."""
+    caller, callee = graph.nodes[edge.source], graph.nodes[edge.target]
+    caller.traffic_out.join(edge.traffic)
+    callee.traffic_in.join(edge.traffic)
+    for service, requests in edge.services.items():
+        callee.services[service] = callee.services.get(service, 0) + requests
+    if edge.protocol != "tcp":
+        caller.out.join(edge.client)
+        callee.into.join(edge.client)
 
 
 def graph_json(graph: Graph, query: GraphQuery) -> Json:
@@ -244,9 +250,9 @@ def _edge_json(number: int, edge: Edge, share: float | None, seconds: float) -> 
         "client_gone": client.client_gone,
         "unknown": client.unknown,
         "success_rate": client.success_rate,
-        "codes": dict(sorted(client.codes.items())),
-        "grpc_codes": dict(sorted(client.grpc_codes.items())),
-        "flags": dict(sorted(client.flags.items())),
+        "codes": _sorted(client.codes),
+        "grpc_codes": _sorted(client.grpc_codes),
+        "flags": _sorted(client.flags),
         **latency,
         "avg_ms": client.avg_ms,
         "share": share,
@@ -259,13 +265,17 @@ def _edge_json(number: int, edge: Edge, share: float | None, seconds: float) -> 
             "requests": server.requests,
             "errors": server.errors,
             "success_rate": server.success_rate,
-            "codes": dict(sorted(server.codes.items())),
-            "flags": dict(sorted(server.flags.items())),
+            "codes": _sorted(server.codes),
+            "flags": _sorted(server.flags),
             "p50_ms": behind["p50_ms"],
             "p95_ms": behind["p95_ms"],
             "p99_ms": behind["p99_ms"],
         },
     }
+
+
+def _sorted(counts: dict[str, int]) -> Json:
+    return {name: counts[name] for name in sorted(counts)}
 
 
 def _counted_from(signals: Iterable[str]) -> str:
