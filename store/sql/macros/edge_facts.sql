@@ -79,7 +79,7 @@ loose as materialized (
         case when status_code is null then response_code_details end as details,
         duration_us, attempts, request_bytes, response_bytes
     from observations_stored
-    where time >= from_time::timestamp and time < to_time::timestamp
+    where may_be_loose() and time >= from_time::timestamp and time < to_time::timestamp
       and peer_key in (select lane_key from every_lane where unlinked)
 ),
 claimed as (
@@ -90,7 +90,8 @@ claimed as (
     from loose
     join observations_stored as calls
         on calls.request_id = loose.request_id and calls.upstream_address = loose.downstream_local_address
-    where calls.time >= from_time::timestamp - interval 1 minute and calls.time < to_time::timestamp + interval 1 minute
+    where may_be_loose()
+      and calls.time >= from_time::timestamp - interval 1 minute and calls.time < to_time::timestamp + interval 1 minute
       and calls.peer_key in (select lane_key from every_lane where leg = 'out' and not linked)
     group by all
 ),
