@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+
 class Fact(NamedTuple):
     """A row of `edge_facts` or `metric_facts`, with its `outcome`. What only counts have is null elsewhere."""
 
@@ -121,4 +122,3 @@ def quantiles_ms(quantiles_us: list[float] | None) -> dict[str, float | None]:
     """[p50, p90, p95, p99] in µs → names with milliseconds."""
     p50, p90, p95, p99 = (value / 1000 for value in quantiles_us) if quantiles_us else (None,) * 4
     return {"p50_ms": p50, "p90_ms": p90, "p95_ms": p95, "p99_ms": p99}
-
