@@ -6,6 +6,7 @@ not sealed stays in the journal and is loaded again.
 
 from __future__ import annotations
 
+import gc
 import os
 import ssl
 import threading
@@ -85,6 +86,9 @@ def run_store_process(settings: dict[str, Any]) -> int:
             ssl_ca_certs=settings["client_ca"],
             ssl_cert_reqs=ssl.CERT_REQUIRED if settings["client_ca"] else ssl.CERT_NONE,
         )
+        # What is here by now stays: every answer of a thousand edges made the collector walk all of it again.
+        gc.collect()
+        gc.freeze()
         QuietServer(config).run()
     finally:
         store.stop()

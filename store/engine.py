@@ -87,6 +87,7 @@ class Store:
         self._database, was_damaged = open_catalogue(self._make_database, settings)
         with contextlib.closing(self._database.cursor()) as cursor:
             cursor.execute(sql("load/macros"))
+            cursor.execute(sql("macros/saturated"))
             cursor.execute(sql("macros/background_of"))
             if was_damaged:
                 restore_from_published(self._database, cursor, settings.published)

@@ -50,8 +50,8 @@ def open_views(
             for one in in_window(segments, since, until)
             if one.table == table
         ]
-        stored = rows_sql(table, hot, files, f"hot.empty_{table}")
-        views.append((f"{table}_raw", shown_sql(table, stored)))
+        views.append((f"{table}_stored", rows_sql(table, hot, files, f"hot.empty_{table}")))
+        views.append((f"{table}_raw", shown_sql(table, f"FROM {table}_stored")))
         if table in ROLLED_UP:
             views.append((f"{table}_unsealed", rows_sql(table, hot, [], f"hot.empty_{table}")))
     views += [
