@@ -1,9 +1,9 @@
 """Envoy's and Istio's text access logs: lines → fields, without Python per line.
 
 Nothing in these lines is escaped: a user agent, a path or a request id may hold quotes. So the fast
-way is only for lines with exactly the quotes, tokens and numbers of a known shape; everything else goes
-to `access_log_oddities`, which reads from both ends. What must stay true: a line that the fast way
-accepts means the same as it would there.
+way is only for lines with the quotes, tokens and numbers of a known shape, and further quotes in the user
+agent or in the path; everything else goes to `access_log_oddities`, which reads from both ends. What must
+stay true: a line that the fast way accepts means the same as it would there.
 """
 
 from __future__ import annotations
@@ -26,12 +26,18 @@ from collector.decode.access_log_fields import (
     join_fields,
 )
 from collector.decode.access_log_oddities import parse_odd_line
-from collector.decode.access_log_values import Mask, mask, whole
+from collector.decode.access_log_quotes import Places, Quotes, shown
+from collector.decode.access_log_values import Mask, by_value, mask, whole
 from collector.decode.text import offsets_of
 
 _NUMBERS = ("received", "sent", "duration", "service_time")
 _PLACES = ("cluster", "upstream_local", "downstream_local", "downstream_remote", "sni", "route")
 _TIME = r"^\[\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?Z?\]$"
+_PROTOCOL = r"^(?:HTTP/[\d.]+|-)$"
+_INNER = ("user_agent", "request")
+_MISLEADING = (
+    r'^[^ ]*"|(?:HTTP/[\d.]+|-)" (?:\d+|-) '  # a quote in the method; an end of the request before its end
+)
 _USUAL_TIME = np.frombuffer(b"[0000-00-00T00:00:00.000Z]", np.uint8)
 _COUNT = r"^\d{1,18}$"
 _TOKENS = {
@@ -49,6 +55,10 @@ class Shape:
     quotes: int
     tokens: dict[int, tuple[str, ...]]  # segment → its fields, separated by single blanks
     texts: dict[int, str]  # segment → the field it holds whole
+
+    def opening(self, field: str) -> int:
+        """The number of the quote that opens this quoted field."""
+        return {name: segment - 1 for segment, name in (self.texts | {1: "request"}).items()}[field]
 
     def names(self) -> list[str]:
         """The fields in their order."""
@@ -86,90 +96,47 @@ def parse_text(texts: pa.StringArray, lines: Lines, families: frozenset[str]) ->
     The columns are dictionaries, but for those that differ from line to line: what is asked of an address or a
     cluster later is asked once of each.
     """
-    marks = _Quotes.of(texts)
-    counts = marks.counts()
+    marks = Quotes.of(texts)
     left = np.arange(len(texts))
     pieces: list[pa.Table] = []
-    for shape in SHAPES:
-        if shape.family not in families:
-            continue
-        chosen = left[counts[left] == shape.quotes]
-        if not len(chosen):
-            continue
-        columns, read = _columns(texts, chosen, marks, shape)
-        if len(read):
-            pieces.append(fields_table(columns, lines[read]))
-            left = np.setdiff1d(left, read, assume_unique=True)
+    for inner in _INNER:
+        for shape in SHAPES:
+            # Whoever calls may write quotes into a path or a user agent.
+            chosen = left[marks.counts[left] >= shape.quotes]
+            if shape.family in families and len(chosen):
+                columns, read = _columns(marks, chosen, shape, inner)
+                if len(read):
+                    pieces.append(fields_table(columns, lines[read]))
+                    left = np.setdiff1d(left, read, assume_unique=True)
     odd, rejects = _odd_lines(texts, lines, left, families)
     return ParsedLines(join_fields([*pieces, *odd]), rejects)
 
 
-@dataclass(frozen=True)
-class _Quotes:
-    """Where lines and their quotes lie in the bytes."""
-
-    data: npt.NDArray[np.uint8]
-    starts: npt.NDArray[np.int32]  # of the lines, and behind the last of them its end
-    at: npt.NDArray[np.int32]  # the quotes
-    blanks: npt.NDArray[np.uint8]  # from each quote to the next
-    first: npt.NDArray[np.int64]  # of each line: its first one's place in ``at``
-    broken: npt.NDArray[np.int64]  # lines with a newline within: a container's JSON may hold one
-
-    @classmethod
-    def of(cls, texts: pa.StringArray) -> _Quotes:
-        starts = offsets_of(texts)
-        data = np.frombuffer(texts.buffers()[2] or b"", np.uint8)[: starts[-1]]
-        is_one = np.empty(len(data), bool)  # of a kind of byte, and then of another
-        at = np.flatnonzero(np.equal(data, ord('"'), out=is_one)).astype(np.int32)
-        at = at[np.searchsorted(at, starts[0]) :]
-        blanks = np.equal(data, ord(" "), out=is_one).view(np.uint8)
-        blanks = np.add.reduceat(blanks, at, dtype=np.uint8) if len(at) else np.empty(0, np.uint8)
-        control = np.flatnonzero(np.less(data, ord(" "), out=is_one))
-        newlines = control[np.isin(data[control], (ord("\n"), ord("\r")))]
-        broken = np.searchsorted(starts, newlines, side="right") - 1
-        return cls(data, starts, at, blanks, np.searchsorted(at, starts), broken)
-
-    def counts(self) -> npt.NDArray[np.int64]:
-        return np.diff(self.first)
-
-    def stand_right(self, chosen: npt.NDArray[np.int64], shape: Shape) -> Mask:
-        """Whether lines that have the shape's number of quotes have them where it has: each opens after a blank
-        and closes before one, with the right number of blanks from one quoted field to the next."""
-        places = self.first[chosen][:, None] + np.arange(shape.quotes)
-        at, blanks = self.at[places], self.blanks[places]
-        opens, closes, ends = at[:, ::2], at[:, 1::2], self.starts[chosen + 1]
-        fits = (opens[:, 0] > self.starts[chosen]) & (self.data[opens - 1] == ord(" ")).all(axis=1)
-        fits &= (self.data[closes[:, :-1] + 1] == ord(" ")).all(axis=1)
-        after = closes[:, -1] + 1
-        if shape.quotes in shape.tokens:
-            fits &= (after < ends) & (self.data[np.minimum(after, len(self.data) - 1)] == ord(" "))
-        else:
-            fits &= after == ends
-        for number in range(2, shape.quotes, 2):
-            fits &= blanks[:, number - 1] == len(shape.tokens.get(number, ())) + 1
-        return fits & ~np.isin(chosen, self.broken) if len(self.broken) else fits
-
-
-def _columns(
-    texts: pa.StringArray, chosen: npt.NDArray[np.int64], marks: _Quotes, shape: Shape
-) -> tuple[dict[str, pa.Array], npt.NDArray[np.int64]]:
-    """The fields of those of the ``chosen`` lines that are of ``shape``, and which lines these are."""
-    fits = marks.stand_right(chosen, shape)
-    chosen = chosen[fits]
+def _columns(marks: Quotes, chosen: Places, shape: Shape, inner: str) -> tuple[dict[str, pa.Array], Places]:
+    """The fields of those of the ``chosen`` lines that are of ``shape``, with further quotes in the field ``inner``
+    only, and which lines these are."""
+    opening = shape.opening(inner)
+    chosen = chosen[marks.stand_right(chosen, shape.quotes, opening, shape.tokens)]
     if not len(chosen):
         return {}, chosen
-    table, skipped = _read_blank_separated(texts.take(pa.array(chosen)), shape.names())
+    has_more = bool((marks.counts[chosen] > shape.quotes).any())
+    table, skipped = _read_blank_separated(marks.hidden(chosen, shape.quotes, opening), shape.names())
     chosen = np.delete(chosen, skipped)
     if not len(chosen):
         return {}, chosen
     columns = {name: whole(table[name]) for name in table.column_names}
+    if has_more:
+        columns[inner] = by_value(shown, columns[inner])
     # Nothing but the time stands before the first quote: the other fields are where the quotes say.
     time = columns.pop("time")
-    fits = marks.at[marks.first[chosen]] - marks.starts[chosen] == np.diff(offsets_of(time)) + 1
+    fits = marks.before_first(chosen) == np.diff(offsets_of(time)) + 1
     fits &= _are_times(time)
-    request, request_fits = _request_line(pc.fill_null(columns.pop("request"), ""))
-    fits &= request_fits & _tokens_sound(columns)
-    columns |= request | {"time": time}
+    request = pc.fill_null(columns.pop("request"), "")
+    if inner == "request":
+        fits &= ~mask(pc.match_substring_regex(request, _MISLEADING))
+    request_line, request_fits = _request_line(request)
+    fits &= request_fits & _tokens_sound(columns, shape.family)
+    columns |= request_line | {"time": time}
     if not fits.all():
         chosen, keep = chosen[fits], pa.array(fits)
         columns = {name: values.filter(keep) for name, values in columns.items()}
@@ -228,14 +195,15 @@ def _request_line(texts: pa.StringArray) -> tuple[dict[str, pa.Array], Mask]:
         back = pc.split_pattern(pc.if_else(pa.array(two), rest, "- -"), " ", max_splits=1, reverse=True)
     halves = back.flatten()
     path, protocol = _column(halves, 0, 2), _column(halves, 1, 2)
-    known = pc.or_(pc.starts_with(protocol, "HTTP/"), pc.is_in(protocol, pa.array(["-", ""])))
+    known = by_value(lambda names: pc.match_substring_regex(names, _PROTOCOL), protocol.dictionary_encode())
     return {"method": method, "path": path, "protocol": protocol}, fits & two & mask(known)
 
 
-def _tokens_sound(columns: dict[str, pa.Array]) -> Mask:
+def _tokens_sound(columns: dict[str, pa.Array], family: str) -> Mask:
     """Whether the numbers are numbers and the flags look like flags; null is both."""
     sound = np.ones(len(columns["flags"]), bool)
-    for name, pattern in _TOKENS.items():
+    patterns = _TOKENS | ({"details": r"^[a-z]"} if family == "envoy" and "details" in columns else {})
+    for name, pattern in patterns.items():
         values = columns[name]
         unlike = pc.invert(pc.match_substring_regex(values.dictionary, pattern))
         if pc.any(unlike).as_py():

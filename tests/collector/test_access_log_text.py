@@ -67,6 +67,48 @@ def test_the_fast_way_means_the_same_as_the_careful_one() -> None:
         assert {key: by_line[number][key] for key in FIELDS} == found, line
 
 
+def test_mutated_lines_mean_the_same_to_both_ways() -> None:
+    """Quotes, blanks and pieces of other lines put anywhere: what is split into columns is what reading it finds."""
+    chance = random.Random(20261122)
+    captured_lines = [
+        line for name in TEXT_CAPTURES for line in captured(name).decode("utf-8", "replace").splitlines()
+    ]
+    pieces = [
+        '"',
+        '" "',
+        " ",
+        '" 200 - ',
+        'HTTP/1.1" 200 - ',
+        "-",
+        '"-"',
+        '" "-" "',
+        "\x01",
+        "\r",
+        "[x] ",
+        "0x1f",
+    ]
+    lines = []
+    for _ in range(6000):
+        line = chance.choice(captured_lines)
+        for _ in range(chance.choice((1, 1, 2, 4))):
+            at = chance.randrange(len(line))
+            cut = at + chance.choice((0, 0, 0, 1, 5))
+            line = line[:at] + chance.choice(pieces) + line[cut:]
+        lines.append(line)
+    fast = parse_text(pa.array(lines), np.arange(1, len(lines) + 1), FAMILIES)
+    by_line = {row["line"]: row for row in fast.fields.to_pylist()}
+    refused = 0
+    for number, line in enumerate(lines, 1):
+        careful = parse_odd_line(line, number, FAMILIES)
+        if isinstance(careful, Reject):
+            refused += 1
+            assert number not in by_line, line
+            continue
+        found = {key: None if careful.get(key) in ("-", "") else careful.get(key) for key in FIELDS}
+        assert {key: by_line[number][key] for key in FIELDS} == found, line
+    assert 500 < refused < 5500
+
+
 def test_text_and_json_of_the_same_requests_are_the_same_rows() -> None:
     """Istio's two formats say the same; only bytes that are not UTF-8 cannot survive the text form."""
     text = decoded(captured("client.istio.log"), CLIENT)
