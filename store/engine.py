@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from store.catalogue import Segment, read_delivered, read_sealed_journals, read_segments
 from store.database import Cursor, Database, Error, arrow_relations
@@ -40,10 +41,9 @@ log = logging.getLogger(__name__)
 _SEAL_TURN_S = 3.0
 _MANY_ROWS = 2048
 _TICK_S = 0.5
-"""A tick costs some 30 ms however little it loads: after one of many rows the next begins this much later than it,
-unless a whole tick waits already."""
+"""A tick costs 30 ms at least: after one of many rows the next begins so much later, unless a whole one waits."""
 _REST = 4
-"""A loader or sealer with nothing to do pauses up to this many times its usual interval."""
+"""With nothing to do, a loader or sealer pauses up to so many times its usual interval."""
 
 
 def _no_step(name: str) -> None:
@@ -102,6 +102,7 @@ class Store:
             refresh_instances(cursor)
             self._segments = read_segments(cursor)
             self._upkeep.check_sizes(cursor, self._segments)
+            self._upkeep.trace_filters.read(cursor)
             read_delivered(cursor, self._book)
         self._publisher = Publisher(self._database, settings)
         self._is_published = settings.published.exists() and not was_damaged
@@ -167,10 +168,7 @@ class Store:
     # Loading
 
     def poll_once(self, seal: bool | None = None) -> int:
-        """Load everything the journal holds; seal what is finished on ``seal``, or without threads of ours.
-
-        Returns the rows loaded.
-        """
+        """Load everything the journal holds (returns the rows); seal what is finished on ``seal``, or unthreaded."""
         total = 0
         while True:
             frames, rows = self._load_tick()
@@ -340,13 +338,12 @@ class Store:
     # Reading
 
     @contextlib.contextmanager
-    def reader(self, from_time: datetime | None = None, to_time: datetime | None = None) -> Iterator[Cursor]:
-        """A cursor on which the relations exist for [from_time, to_time) (None: open; naive means UTC).
-
-        Temp views ``observations_raw``, ``spans_raw``, ``logs_raw``, ``metric_points_raw``,
-        ``rejects_raw``, ``resources``, ``peers``, ``activity``, ``instances`` and ``edges_1m``: a superset
-        of the window's rows, in one snapshot, until the block ends. Anything else made on the cursor in
-        the block is rolled back.
+    def reader(
+        self, from_time: datetime | None = None, to_time: datetime | None = None, trace: UUID | None = None
+    ) -> Iterator[Cursor]:
+        """A cursor on which the relations of ``store.reading`` exist for [from_time, to_time) (None: open;
+        naive means UTC): a superset of the window's rows (of spans only those of ``trace``, where given), in
+        one snapshot, until the block ends. Anything else made on the cursor in the block is rolled back.
         """
         cursor = self.database.cursor()
         held, segments = [], list[Segment]()
@@ -354,6 +351,8 @@ class Store:
             with self.lock:
                 held = self._slices.retain()
                 segments = self._segments
+                if trace is not None:
+                    segments = self._upkeep.trace_filters.choose(segments, trace)
                 # A DuckDB transaction looks at a database only from its first use of it.
                 cursor.execute("BEGIN TRANSACTION")
                 cursor.execute("SELECT 1 FROM hot.empty_activity, catalogue.about LIMIT 0")

@@ -7,6 +7,7 @@ what cannot be answered as asked raises ``store.errors.BadQuery``.
 from __future__ import annotations
 
 import threading
+import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -16,7 +17,7 @@ from store.asking import ask_rows
 from store.graph import answer_graph, rfc3339
 from store.loose_rows import leave_out_loose_rows
 from store.metric_facts import leave_out_metrics
-from store.query_types import GraphQuery, RequestsQuery, TimeseriesQuery, TracesQuery, Window
+from store.query_types import GraphQuery, RequestsQuery, TimeseriesQuery, TracesQuery, Window, read_trace_id
 from store.read_objects import install_macros
 from store.requests import answer_requests
 from store.span_links import keep_span_links
@@ -61,8 +62,9 @@ class Queries:
 
     def trace(self, trace_id: str) -> Json | None:
         """`/api/traces/{id}`: spans in depth-first order; None if nothing of it is stored."""
-        with self._reader(None) as cursor:
-            return answer_trace(cursor, trace_id)
+        wanted = uuid.UUID(read_trace_id(trace_id))
+        with self._reader(None, trace=wanted) as cursor:
+            return answer_trace(cursor, wanted)
 
     def workloads(self) -> list[Json]:
         """The registry: one row per workload and version that is or was known."""
@@ -89,10 +91,12 @@ class Queries:
         return set(self._store.known_imports(list(digests)))
 
     @contextmanager
-    def _reader(self, window: Window | None, background: bool = False) -> Iterator[Any]:
+    def _reader(
+        self, window: Window | None, background: bool = False, trace: uuid.UUID | None = None
+    ) -> Iterator[Any]:
         self._ensure_macros()
         around = (window.from_time - _MARGIN, window.to_time + _MARGIN) if window else (None, None)
-        with self._store.reader(*around) as cursor:
+        with self._store.reader(*around, trace) as cursor:
             if background:
                 cursor.execute(source("ask/show_background"))
             if window:

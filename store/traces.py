@@ -14,7 +14,7 @@ from store.asking import Row, ask_rows
 from store.elements import find_element
 from store.graph import rfc3339
 from store.node_ids import number_of
-from store.query_types import TracesQuery, read_trace_id
+from store.query_types import TracesQuery
 from store.requests import read_cursor, write_cursor
 from store.trace_tree import order_spans
 
@@ -57,9 +57,9 @@ def _trace_json(row: Row) -> Json:
     return {"time": _time(row["time_us"]), **{name: row[name] for name in kept}}
 
 
-def answer_trace(cursor: Any, trace_id: str) -> Json | None:
-    """The JSON of `/api/traces/{id}`, None if nothing of it is stored. Raises BadQuery for a bad id."""
-    wanted = {"trace_id": str(uuid.UUID(read_trace_id(trace_id))), "limit": MAX_SPANS + 1}
+def answer_trace(cursor: Any, trace_id: uuid.UUID) -> Json | None:
+    """The JSON of `/api/traces/{id}`, None if nothing of it is stored."""
+    wanted = {"trace_id": str(trace_id), "limit": MAX_SPANS + 1}
     rows = ask_rows(cursor, "trace", wanted)
     if not rows:
         return None
@@ -70,7 +70,7 @@ def answer_trace(cursor: Any, trace_id: str) -> Json | None:
     for row in shown:
         counts[row["service"] or "unknown"] = counts.get(row["service"] or "unknown", 0) + 1
     return {
-        "trace_id": read_trace_id(trace_id),
+        "trace_id": trace_id.hex,
         "time": _time(min(row["time_us"] for row in shown)),
         "duration_ms": (end_ns - start_ns) / 1e6,
         "truncated": len(rows) > MAX_SPANS,

@@ -1,4 +1,5 @@
-"""What the store does for itself when nothing has to be sealed: merge small segments, drop old ones, unlink.
+"""What the store does for itself when nothing has to be sealed: merge small segments, drop old ones, unlink, and
+make the filters that find a trace.
 
 What must stay true: each step is one transaction of the catalogue, and the engine's list of segments changes with
 its commit; a segment that cannot be read is set aside, and stops nothing else.
@@ -17,6 +18,7 @@ from store.journal_files import list_journals
 from store.quarantine import Swap, set_aside, why_broken
 from store.retired import retire, unlink_retired
 from store.settings import StoreSettings
+from store.trace_filters import TraceFilters
 
 _LOOK_S = 30.0
 _HOUR_S = 3600.0
@@ -30,6 +32,7 @@ class Upkeep:
         self._swap = swap
         self._step = step
         self._suspects: set[str] = set()
+        self.trace_filters = TraceFilters(settings.data_dir)
         self._look_at = time.monotonic() + _LOOK_S
         self._forget_at = 0.0
         self.counters = {"merged_segments": 0, "dropped_segments": 0, "dropped_rows": 0, "dropped_bytes": 0}
@@ -62,14 +65,14 @@ class Upkeep:
         return broken
 
     def turn(self, cursor: Cursor, segments: list[Segment], now: datetime | None = None) -> bool:
-        """One merge, one drop or one unlinking at ``now`` (naive UTC). False: there was nothing to do."""
+        """One merge, drop, filter or unlinking at ``now`` (naive UTC). False: there was nothing to do."""
         now = now or utc_now()
         if self._suspects:
             suspects, self._suspects = self._suspects, set()
             self.check(cursor, [one for one in segments if one.path in suspects], deep=True)
             return True
         did = self._drop(cursor, segments, now) or self._merge(cursor, segments, now)
-        did = did or self._forget(cursor, now)
+        did = did or self._forget(cursor, now) or self._filter(cursor, segments)
         before = now - timedelta(seconds=self._settings.retired_kept_s)
         did = bool(unlink_retired(cursor, self._settings, before)) or did
         if not did:
@@ -82,6 +85,7 @@ class Upkeep:
             return False
         with transaction(cursor, lambda do_commit: self._swap(gone, [], do_commit)):
             retire(cursor, gone, now)
+            self.trace_filters.forget(cursor, gone)
             self._step("before_drop_commit")
         self._step("dropped")
         self.counters["dropped_segments"] += len(gone)
@@ -102,10 +106,24 @@ class Upkeep:
             return True
         with transaction(cursor, lambda do_commit: self._swap(group, [merged], do_commit)):
             retire(cursor, group, now)
+            self.trace_filters.forget(cursor, group)
             record_segments(cursor, [merged], now)
             self._step("before_merge_commit")
         self._step("merged")
         self.counters["merged_segments"] += len(group)
+        return True
+
+    def _filter(self, cursor: Cursor, segments: list[Segment]) -> bool:
+        """The filter of one segment's trace ids."""
+        segment = self.trace_filters.without(segments)
+        if segment is None:
+            return False
+        try:
+            self.trace_filters.add(cursor, segment)
+        except Error as error:
+            raise_if_fatal(error)
+            if not self.check(cursor, [segment], deep=True):
+                raise
         return True
 
     def _forget(self, cursor: Cursor, now: datetime) -> bool:

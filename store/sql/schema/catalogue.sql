@@ -12,6 +12,9 @@ create table if not exists {{known}}.segments (
 -- Files that no list names any more, until nobody can be reading them.
 create table if not exists {{known}}.retired (path varchar not null, retired_at timestamp not null);
 
+-- Which traces a segment of spans may hold; a segment without one may hold any.
+create table if not exists {{known}}.trace_filters (path varchar not null, filter blob not null);
+
 -- Journal files whose rows lie in segments; a file still in the folder under such a name is only unlinked.
 create table if not exists {{known}}.sealed_journals (name varchar not null, sealed_at timestamp not null);
 
