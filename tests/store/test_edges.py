@@ -50,7 +50,9 @@ def test_edges(case: Case, queries: Queries) -> None:
     asked = {name: wanted for name, wanted in case.tables.items() if name.split()[0] == "edges"}
     assert asked
     for name, wanted in asked.items():
-        graph = queries.graph(GraphQuery(window_of(case), type=name.removeprefix("edges").strip() or "version"))
+        graph = queries.graph(
+            GraphQuery(window_of(case), type=name.removeprefix("edges").strip() or "version")
+        )
         names = {node["id"]: node_label(node).removesuffix(f" {node['version']}") for node in graph["nodes"]}
         found = [shown(edge, graph, names, list(wanted[0])) for edge in graph["edges"]]
         assert sorted(map(str, found)) == sorted(map(str, wanted))
