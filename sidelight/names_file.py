@@ -4,6 +4,9 @@ The file is YAML: an address, then its workload's name or several fields.
 
     10.1.2.3: billing-vm
     10.1.2.4: {workload: orders-db, namespace: data, service: orders-db.corp}
+    203.0.113.7: {service: api.example.com}
+
+The last is the external host of that name, as callers by name reach it.
 
 What must stay true: what it says goes through the journal like everything else that is told about an
 address (evidence ``names``, the strongest), so it is there after a restart and repairs what is past.

@@ -23,7 +23,9 @@ _POINTS_MARGIN = timedelta(minutes=8)
 """A counter's increment needs the point before it: `metric_increments` and `metric_counted` look that far."""
 _HALVES = timedelta(minutes=4)
 """The other half of an application's span is looked for five minutes around; a reader has one already."""
-_AROUND = {"metric_points": _POINTS_MARGIN, "spans": _HALVES}
+_CLOCKS = timedelta(minutes=4)
+"""A row that hides its caller is looked for among its callers' as far as two clocks may differ; as above."""
+_AROUND = {"metric_points": _POINTS_MARGIN, "spans": _HALVES, "observations": _CLOCKS}
 
 
 def open_views(

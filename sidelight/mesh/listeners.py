@@ -150,7 +150,7 @@ def _ruled(route: dict[str, Any], rule: Fault | RateLimit) -> dict[str, Any]:
 
 
 def _route(service: Service, match: dict[str, Any], decorator: str | None) -> dict[str, Any]:
-    action: dict[str, Any] = {"timeout": "0s"}
+    action: dict[str, Any] = {"timeout": f"{service.rules.timeout_ms / 1000}s"}
     if service.split:
         weights = [{"name": outbound_name(service, name), "weight": weight} for name, weight in service.split]
         action["weighted_clusters"] = {"clusters": weights, "header_name": SPLIT_HEADER}

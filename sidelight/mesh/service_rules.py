@@ -63,9 +63,11 @@ class Denial:
 
 @dataclass(frozen=True)
 class ServiceRules:
-    """All rules of one service; `jwt`: the called pods' Envoys want a good token, else 401."""
+    """All rules of one service; `jwt`: the called pods' Envoys want a good token, else 401; `timeout_ms` (0: none): the
+    callers' Envoys wait so long, then answer 504 themselves."""
 
     retries: int
+    timeout_ms: int
     faults: tuple[Fault, ...]
     breaker: Breaker | None
     rate_limit: RateLimit | None
@@ -80,6 +82,7 @@ class ServiceRules:
         """The keys of those rules that only a service with requests (HTTP, gRPC) can have."""
         rules = {
             "retries": self.retries,
+            "timeout_ms": self.timeout_ms,
             "faults": self.faults,
             "circuit_breaker": self.breaker,
             "rate_limit": self.rate_limit,
@@ -99,6 +102,7 @@ def read_rules(part: Reader) -> ServiceRules:
     """The rules among a service's keys; TopologyError says what is wrong with one."""
     return ServiceRules(
         retries=part.whole("retries", 0, 10, 0),
+        timeout_ms=part.whole("timeout_ms", 0, 60_000, 0),
         faults=part.each("faults", _fault),
         breaker=part.optional("circuit_breaker", _breaker),
         rate_limit=part.optional("rate_limit", _rate_limit),

@@ -159,18 +159,55 @@ def test_a_trace_holds_proxies_and_applications_without_orphans(lived: LivedMesh
 
 @pytest.mark.parametrize("kind", ["text", "json"])
 def test_imported_files_tell_the_same_as_live(lived: LivedMesh, kind: str, tmp_path: Path) -> None:
-    """The Istio files of the same proxies: the same requests, errors and codes; attempts unknown."""
+    """The Istio files of the same proxies: the same requests, errors and codes; attempts unknown, and whether a gRPC
+    call failed, which these formats do not show. Imported again they add nothing."""
     files = log_files(lived, kind)
     assert len(files) == len(lived.mesh.plan.proxies)
     data = str(tmp_path / "data")
-    first = run_cli("import", "--data", data, *map(str, files))
-    assert first.returncode == 0, first.stderr
-    window = ("--from", lived.window["from_"], "--to", lived.window["to"])
-    asked = run_cli("graph", "--data", data, *window)
-    assert asked.returncode == 0, asked.stderr
-    imported = json.loads(asked.stdout)
+    imported = imported_graph(lived, files, data)
     assert comparable(imported) == comparable(lived.graph)
     assert {edge["attempts"] for edge in imported["edges"]} == {None}
+    (grpc,) = [edge for edge in imported["edges"] if edge["protocol"] == "grpc"]
+    assert (grpc["unknown"], grpc["errors"], grpc["success_rate"]) == (grpc["requests"], 0, None)
+    assert imported_graph(lived, files, data) == imported
+
+
+def test_half_of_a_workloads_sidecars_tell_each_request_once(lived: LivedMesh, tmp_path: Path) -> None:
+    """Without the lines of one of productpage's two pods its calls are told by whom it called; without those of
+    details, by who called. Each request is there once, to the last one."""
+    silent = next(pod for pod in lived.mesh.plan.pods if pod.workload_name == "productpage-v1")
+    files = [path for path in log_files(lived, "json") if silent.name not in str(path)]
+    assert len(files) == len(lived.mesh.plan.proxies) - 1
+    called: Counter[tuple[str, str]] = Counter()
+    for named in named_edges(imported_graph(lived, files, str(tmp_path / "one"))):
+        service = next((one for one in ("details", "reviews") if named["target"].startswith(one)), None)
+        if service:
+            called[named["source"], service] += named["edge"]["requests"]
+    for service in ("details", "reviews"):
+        rows = [row for row in lived.truth["client"] if short(row["service"]) == service]
+        assert {row["caller"] for row in rows} == {"productpage-v1"}
+        spoken, unspoken = called["productpage-v1", service], called["unknown", service]
+        assert spoken + unspoken == sum(row["count"] for row in rows)
+        assert min(spoken, unspoken) > 0
+    files = [path for path in log_files(lived, "json") if "_details-" not in str(path)]
+    for named in named_edges(imported_graph(lived, files, str(tmp_path / "two"))):
+        if named["target"].startswith("details"):
+            assert named["source"] == "productpage-v1"
+            assert (
+                named["edge"]["requests"]
+                == called["productpage-v1", "details"] + called["unknown", "details"]
+            )
+            assert named["edge"]["server"]["requests"] == 0
+
+
+def imported_graph(lived: LivedMesh, files: list[Path], data: str) -> dict[str, Any]:
+    """The graph of the mesh's time once these files are in the folder `data`."""
+    told = run_cli("import", "--data", data, *map(str, files))
+    assert told.returncode == 0, told.stderr
+    asked = run_cli("graph", "--data", data, "--from", lived.window["from_"], "--to", lived.window["to"])
+    assert asked.returncode == 0, asked.stderr
+    found: dict[str, Any] = json.loads(asked.stdout)
+    return found
 
 
 def named_edges(graph: dict[str, Any]) -> list[dict[str, Any]]:

@@ -70,6 +70,7 @@ BAD = [
     ("services.db.retries", 1, "t: services.db.retries: needs protocol http or grpc."),
     ("services.db.circuit_breaker", {}, "t: services.db.circuit_breaker: needs protocol http or grpc."),
     ("services.db.jwt", True, "t: services.db.jwt: needs protocol http or grpc."),
+    ("services.db.timeout_ms", 100, "t: services.db.timeout_ms: needs protocol http or grpc."),
     (
         "services.db.denials",
         [{"ends_with": "1"}],

@@ -71,8 +71,7 @@ uncounted as not materialized (
     union all by name
     select peer_key as lane_key, * exclude (peer_key) from called
 ),
--- Invariant 5c. Inbound rows that do not show their direct caller are matched to the caller's own row by
--- request id and the address the caller sent to; what no caller's row claims stays `unknown`'s.
+-- Rows that do not show their direct caller (see `claims`); what no caller's row claims stays `unknown`'s.
 loose as materialized (
     select
         peer_key, time, request_id, downstream_local_address, status_code, grpc_status, response_flags, tls,
@@ -83,17 +82,7 @@ loose as materialized (
       and peer_key in (select lane_key from every_lane where unlinked)
 ),
 claimed as (
-    select
-        loose.peer_key, loose.time, loose.request_id, loose.downstream_local_address,
-        min(row(abs(epoch_us(calls.time) - epoch_us(loose.time)), calls.peer_key, epoch_us(calls.time) // 60000000))
-            as nearest, nearest[2] as caller_key, nearest[3] as caller_minute_no
-    from loose
-    join observations_stored as calls
-        on calls.request_id = loose.request_id and calls.upstream_address = loose.downstream_local_address
-    where may_be_loose()
-      and calls.time >= from_time::timestamp - interval 1 minute and calls.time < to_time::timestamp + interval 1 minute
-      and calls.peer_key in (select lane_key from every_lane where leg = 'out' and not linked)
-    group by all
+    from claims('loose', 'every_lane', from_time, to_time)
 ),
 found as materialized (
     select

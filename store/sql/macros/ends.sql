@@ -1,9 +1,14 @@
 -- The nodes that the numbers in `legs` stand for, at their finest grain.
 create or replace macro ends() as table
-select distinct on (who) who as end_no, make_node(
-    case when node_type in ('router', 'waypoint') then 'gateway' else 'workload' end,
-    cluster, namespace, coalesce(workload, app, pod_workload(pod), service, proxy), app, version, service, coalesce(pod, proxy)
-) as node
+select distinct on (who) who as end_no, case
+    -- An address of which only a host outside the mesh is told (by a names file) is that host.
+    when coalesce(workload, app, pod, namespace) is null and host_namespace(service) is null and contains(service, '.')
+        then make_node('external', null, null, null, null, null, service, null)
+    else make_node(
+        case when node_type in ('router', 'waypoint') then 'gateway' else 'workload' end,
+        cluster, namespace, coalesce(workload, app, pod_workload(pod), service, proxy), app, version, service, coalesce(pod, proxy)
+    )
+end as node
 from proxy_history
 union all
 -- A proxy the registry does not know: its own name still tells namespace and pod.
@@ -46,6 +51,12 @@ union all
 select hash('external', host), make_node('external', null, null, null, null, null, host, null)
 from (select distinct coalesce(service_host, destination_ip) as host from peers)
 where host is not null
+union all
+-- A caller whom only its certificate names: a service account is mostly one workload's.
+select hash('principal', source_principal), make_node(
+    'workload', null, principal_namespace(source_principal), principal_account(source_principal), null, null, null, null
+)
+from (select distinct source_principal from peers where principal_account(source_principal) is not null)
 union all
 from target_ends()
 union all

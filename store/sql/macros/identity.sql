@@ -11,6 +11,13 @@ create or replace macro emitter_namespace(emitter) as
 create or replace macro emitter_pod(emitter) as
     case when not starts_with(emitter, '@') then regexp_replace(emitter, '\.[^.]+$', '') end;
 
+-- Whom a certificate names, where nobody else does: 'spiffe://cluster.local/ns/default/sa/reviews' → 'reviews'.
+create or replace macro principal_account(principal) as
+    nullif(regexp_extract(principal, '^spiffe://[^/]+/ns/[^/]+/sa/([^/]+)$', 1), '');
+
+create or replace macro principal_namespace(principal) as
+    nullif(regexp_extract(principal, '^spiffe://[^/]+/ns/([^/]+)/sa/[^/]+$', 1), '');
+
 -- A guess, used only while the registry does not know the pod: a Deployment's pod name without its
 -- two generated endings, a StatefulSet's without its number.
 create or replace macro pod_workload(pod) as

@@ -1,7 +1,7 @@
 -- The legs, with the edge each belongs to at a grain ('version' | 'workload' | 'app' | 'service' |
 -- 'instance'): what rows are joined with, by (lane_key, minute_no, linked).
 -- Numbers are ids: the first 16 hexadecimal digits of the md5 behind an id, read as a little-endian number.
--- `linked` lanes are for inbound rows that were matched to the caller's own row (see `edge_facts`): they
+-- `linked` lanes are for inbound rows that were matched to the caller's own row (see `claims`): they
 -- are looked up by the caller's key and are the server's view of the caller's edge.
 create or replace macro lanes(from_time, to_time, grain) as table
 with numbered as materialized (

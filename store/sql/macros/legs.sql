@@ -1,10 +1,13 @@
+-- By how many minutes the clocks of two proxies may differ.
+create or replace macro clocks_differ() as 5;
+
 -- What each reported tuple means in each minute: its *legs*. One row per (peer_key, minute, leg, view):
 --   leg   'out'  the reporter called somebody   (source, gateway, waypoint)
 --         'in'   somebody called the reporter   (destination, gateway, waypoint)
 --   view  'client' what callers got (each request once) | 'server' what each instance received
 --   source, target   numbers of the two ends, named by the macro `ends`
 --   share_service    the service that was called
---   unlinked         an inbound leg whose direct caller the line did not show (see `lane_rows`)
+--   unlinked         an inbound leg whose direct caller the line did not show (see `claims`)
 -- Only the small tables are read here, and only numbers are carried: rows are joined to this later.
 -- The window is widened by a minute on either side, because whether a caller reports is looked up there.
 -- A ztunnel tells of connections (`is_l4`), not of the requests within: it counts beside the requests that a
@@ -28,11 +31,16 @@ told as materialized (
         callee.proxy as callee,
         coalesce(here.service, peers.service_host) as own_service,
         coalesce(here.who, hash('emitter', peers.name)) as here_end,
-        coalesce(caller.who, hash('unknown')) as caller_end,
+        coalesce(caller.who, peers.named_end, hash('unknown')) as caller_end,
         callee.who as callee_end
     from heard
     join (
-        select *, proxy_name(reporter, emitter, source_ip, destination_ip) as name from peers where signal <> 'app_span'
+        select
+            *, proxy_name(reporter, emitter, source_ip, destination_ip) as name,
+            case when principal_account(source_principal) is not null then hash('principal', source_principal) end
+                as named_end
+        from peers
+        where signal <> 'app_span'
     ) as peers using (peer_key)
     left join proxy_history as here
         on here.emitter = peers.name and heard.moment >= here.since and heard.moment < here.until
@@ -100,10 +108,11 @@ outbound as (
     union all
     select * from spans_out where counts_background(background)
 ),
-inbound as (
+heard_in as materialized (
     select counted.*, case
         when is_l4 then coalesce(by_l4 or by_tcp, false)
-        else coalesce(spoke.rank <= counted.rank, false) or (protocol = 'tcp' and coalesce(by_l4, false))
+        -- Any access log tells of every request: of two the caller's counts, be it a file beside ALS.
+        else coalesce(spoke.rank <= greatest(counted.rank, 3), false) or (protocol = 'tcp' and coalesce(by_l4, false))
     end as covered
     from counted
     left join spoke on spoke.proxy = counted.caller and spoke.minute = counted.minute
@@ -113,6 +122,32 @@ inbound as (
         from outdone
         where outdone.proxy = counted.proxy and outdone.minute = counted.minute and leg = 'in'
     ))
+),
+-- The callers who did not: did they within the minutes that two clocks may differ?
+quiet as materialized (
+    select peers.peer_key, here.proxy, signal_rank(peers.signal) as rank, here.since, here.until
+    from peers
+    join proxy_history as here
+        on here.emitter = proxy_name(peers.reporter, peers.emitter, peers.source_ip, peers.destination_ip)
+    where here.proxy in (select caller from heard_in where not covered and not is_l4)
+      and peers.reporter <> 'destination' and peers.signal not in ('app_span', 'ztunnel')
+),
+around as (
+    select proxy, minute + to_minutes(step) as minute, min(rank) as rank
+    from activity
+    join quiet using (peer_key), (select unnest(range(-clocks_differ(), clocks_differ() + 1)) as step)
+    where minute >= date_trunc('minute', from_time::timestamp) - to_minutes(clocks_differ() + 1)
+      and minute < to_time::timestamp + to_minutes(clocks_differ() + 1)
+      and minute + interval '59.999999 seconds' >= since and minute + interval '59.999999 seconds' < until
+    group by all
+),
+inbound as (
+    select
+        heard_in.* replace (
+            covered or (not is_l4 and coalesce(around.rank <= greatest(heard_in.rank, 3), false)) as covered
+        )
+    from heard_in
+    left join around on around.proxy = heard_in.caller and around.minute = heard_in.minute
 )
 select
     peer_key, minute, 'out' as leg, 'client' as view, signal, protocol, here_end as source,
