@@ -153,17 +153,18 @@ def test_the_catalogues_wal_is_written_into_it_once_it_is_long(
 
 
 def test_only_the_windows_segments_are_read(tmp_path: Path) -> None:
-    """A reader for a window opens no file and no slice that cannot hold a row of it."""
+    """A reader for a window opens no file and no slice that can hold neither a row of it nor of the minutes around
+    (by which two clocks may differ)."""
     write_journal(tmp_path / "journal", "c-1", [batch("1", observations=[observation(0)])])
     write_journal(tmp_path / "journal", "c-2", [batch("2", observations=[observation(3600)])])
     store = open_store(tmp_path)
     store.poll_once()
-    hour = timedelta(hours=1)
+    hour, around, second = timedelta(hours=1), timedelta(minutes=4), timedelta(seconds=1)
     for window, rows in {
-        (NOON, NOON + hour): 1,
-        (NOON, NOON + hour + timedelta(seconds=1)): 2,
-        (NOON + timedelta(seconds=1), NOON + hour): 0,
-        (NOON - hour, NOON): 0,
+        (NOON, NOON + hour - around): 1,
+        (NOON, NOON + hour - around + second): 2,
+        (NOON + around + second, NOON + hour - around): 0,
+        (NOON - hour, NOON - around): 0,
     }.items():
         assert ask(store, "SELECT count(*) FROM observations_raw", *window) == [(rows,)], window
     store.stop()
