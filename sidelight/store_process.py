@@ -7,6 +7,7 @@ not sealed stays in the journal and is loaded again.
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import ssl
 import threading
@@ -20,6 +21,11 @@ from store.settings import StoreSettings
 
 if TYPE_CHECKING:
     from store.engine import Store
+    from store.queries import Queries
+
+log = logging.getLogger(__name__)
+
+_LOOK_S = 10.0
 
 
 def store_settings(settings: dict[str, Any]) -> StoreSettings:
@@ -38,9 +44,12 @@ def dashboard_settings(settings: dict[str, Any], tokens: tuple[str, ...] = ()) -
     )
 
 
-def _leave_when_failed(store: Store) -> None:
+def _leave_when_failed(store: Store, queries: Queries) -> None:
     """DuckDB gave up for good: end, so that the supervisor starts a fresh process on the same files."""
-    store.failed.wait()
+    while not store.failed.wait(_LOOK_S):
+        if queries.is_stuck():
+            log.critical("a question does not end even when interrupted: starting anew, nothing is lost")
+            break
     os._exit(1)
 
 
@@ -56,14 +65,17 @@ def run_store_process(settings: dict[str, Any]) -> int:
     store = Store(store_settings(settings))
     store.open()
     store.start()
-    threading.Thread(target=_leave_when_failed, args=(store,), name="failure-watch", daemon=True).start()
+    queries = Queries(store)
+    watch = threading.Thread(
+        target=_leave_when_failed, args=(store, queries), name="failure-watch", daemon=True
+    )
+    watch.start()
     try:
         tokens: tuple[str, ...] = ()
         if settings["token_file"]:
             shown = tuple(token.decode() for token in read_tokens(Path(settings["token_file"])))
             tokens = (*shown, local_token(Path(settings["data"])))
         shown_settings = dashboard_settings(settings, tokens)
-        queries = Queries(store)
         app = build_app(queries, shown_settings)
         if shown_settings.own_metrics_to:
             from sidelight.own_metrics import OwnMetrics

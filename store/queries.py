@@ -22,6 +22,7 @@ from store.read_objects import install_macros
 from store.requests import answer_requests
 from store.span_links import keep_span_links
 from store.statements import source
+from store.time_limit import TimeLimit
 from store.timeseries import answer_timeseries
 from store.traces import answer_trace, answer_traces
 
@@ -39,6 +40,7 @@ class Queries:
         self._store = store
         self._install = threading.Lock()
         self._installed_in: Any = None
+        self._limit = TimeLimit(store.settings.question_time_limit_s)
 
     def graph(self, query: GraphQuery) -> Json:
         """`/api/graph`: nodes and edges of a window (design.md §4)."""
@@ -86,6 +88,10 @@ class Queries:
         status = self._store.status()
         return status | {"revision": f"{status.get('loaded_rows', 0)}"}
 
+    def is_stuck(self) -> bool:
+        """Does DuckDB no longer answer? Then only a new process does."""
+        return self._limit.is_stuck()
+
     def known_imports(self, digests: Iterable[str]) -> set[str]:
         """Those of the digests (hex) whose import is here."""
         return set(self._store.known_imports(list(digests)))
@@ -96,7 +102,7 @@ class Queries:
     ) -> Iterator[Any]:
         self._ensure_macros()
         around = (window.from_time - _MARGIN, window.to_time + _MARGIN) if window else (None, None)
-        with self._store.reader(*around, trace) as cursor:
+        with self._store.reader(*around, trace) as cursor, self._limit.on(cursor):
             if background:
                 cursor.execute(source("ask/show_background"))
             if window:

@@ -39,6 +39,8 @@ class StoreSettings:
     """How long counts per minute are kept; those of minutes whose rows are kept stay with them."""
     retired_kept_s: float = 600
     """How long a segment's file stays after it was merged or dropped: whoever reads it may finish."""
+    question_time_limit_s: float = 60.0
+    """How long the dashboard's and the API's own questions may take."""
     sql_time_limit_s: float = 30.0
     sql_memory_limit: str = "256MB"
     sql_row_limit: int = 1_000_000
@@ -57,6 +59,7 @@ class StoreSettings:
             "rows_kept_days",
             "rows_kept_bytes",
             "rollups_kept_days",
+            "question_time_limit_s",
             "sql_time_limit_s",
             "sql_row_limit",
             "sql_byte_limit",
