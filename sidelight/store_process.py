@@ -25,7 +25,9 @@ def store_settings(settings: dict[str, Any]) -> StoreSettings:
     return StoreSettings(data_dir=Path(settings["data"]), **settings["store"])
 
 
-def dashboard_settings(settings: dict[str, Any], tokens: tuple[str, ...] = ()) -> DashboardSettings:
+def dashboard_settings(
+    settings: dict[str, Any], tokens: tuple[str, ...] = (), local_token: str = ""
+) -> DashboardSettings:
     return DashboardSettings(
         ui=settings["ui"],
         grpc=settings["grpc"],
@@ -33,6 +35,7 @@ def dashboard_settings(settings: dict[str, Any], tokens: tuple[str, ...] = ()) -
         tls=settings["tls_cert"] is not None,
         data=Path(settings["data"]),
         tokens=tokens,
+        local_token=local_token,
         **settings["dashboard"],
     )
 
@@ -57,10 +60,11 @@ def run_store_process(settings: dict[str, Any]) -> int:
     threading.Thread(target=_leave_when_failed, args=(store,), name="failure-watch", daemon=True).start()
     try:
         tokens: tuple[str, ...] = ()
+        local = local_token(Path(settings["data"]))
         if settings["token_file"]:
             shown = tuple(token.decode() for token in read_tokens(Path(settings["token_file"])))
-            tokens = (*shown, local_token(Path(settings["data"])))
-        app = build_app(Queries(store), dashboard_settings(settings, tokens))
+            tokens = (*shown, local)
+        app = build_app(Queries(store), dashboard_settings(settings, tokens, local))
         host, _, port = settings["ui"].rpartition(":")
         config = uvicorn.Config(
             app,

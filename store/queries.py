@@ -7,19 +7,21 @@ what cannot be answered as asked raises ``store.errors.BadQuery``.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
 from store.asking import ask_rows
 from store.graph import answer_graph, rfc3339
+from store.jobs import Jobs
 from store.metric_facts import leave_out_metrics
 from store.query_types import GraphQuery, RequestsQuery, TimeseriesQuery, TracesQuery, Window
 from store.read_objects import install_macros
 from store.requests import answer_requests
 from store.span_links import keep_span_links
 from store.statements import source
+from store.stats import stats
 from store.timeseries import answer_timeseries
 from store.traces import answer_trace, answer_traces
 
@@ -37,6 +39,7 @@ class Queries:
         self._store = store
         self._install = threading.Lock()
         self._installed_in: Any = None
+        self._jobs = Jobs(store)
 
     def graph(self, query: GraphQuery) -> Json:
         """`/api/graph`: nodes and edges of a window (design.md §4)."""
@@ -86,6 +89,18 @@ class Queries:
     def known_imports(self, digests: Iterable[str]) -> set[str]:
         """Those of the digests (hex) whose import is here."""
         return set(self._store.known_imports(list(digests)))
+
+    def store_stats(self) -> Json:
+        """`/api/store/stats`: what the folder holds and how long it is kept."""
+        return stats(self._store)
+
+    def start_job(self, kind: str, options: Mapping[str, Any]) -> Json:
+        """Begin long work on the store (`store.jobs`): its state, as ``current_job`` tells it."""
+        return self._jobs.start(kind, options)
+
+    def current_job(self) -> Json | None:
+        """The running job, or how the last one ended; None before the first."""
+        return self._jobs.current()
 
     @contextmanager
     def _reader(self, window: Window | None, background: bool = False) -> Iterator[Any]:
