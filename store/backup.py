@@ -57,10 +57,11 @@ def check_target(folder: Path, settings: StoreSettings) -> Path:
         target = folder.resolve()
         if target == data_dir or target.is_relative_to(data_dir) or data_dir.is_relative_to(target):
             raise _refused(f"{target} and the data folder {data_dir} lie in one another.")
-        if not target.exists():
+        nearest = next(path for path in (target, *target.parents) if path.exists())
+        if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+            raise _refused(f"{nearest} is no folder this server may write to.")
+        if nearest != target:
             return target
-        if not target.is_dir():
-            raise _refused(f"{target} is no folder.")
         names = set(os.listdir(target)) - {"lost+found"}
     except OSError as error:
         raise _refused(f"{folder} cannot be used: {error.strerror}.") from error
