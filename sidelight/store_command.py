@@ -20,6 +20,7 @@ from sidelight.questions import CannotAnswer
 from sidelight.store_jobs import Json, ask_stats, job_runner, locked
 from sidelight.tables import printable, table
 
+_PIPE_WIDTH = 120
 _POLL_S = (0.1, 1.0)
 Tell = Callable[[int, int, str], None]
 
@@ -56,7 +57,7 @@ def print_stats(data_dir: Path, format: str) -> None:
         json.dump(stats, sys.stdout, indent=2 if sys.stdout.isatty() else None)
         sys.stdout.write("\n")
         return
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH)
     names = ("table", "segments", "rows", "bytes", "unsealed_rows", "earliest", "latest")
     rows = [[_cell(one[name]) for name in names] for one in stats["tables"]]
     heads = ("table", "segments", "rows", "bytes", "not sealed", "earliest", "latest")
@@ -199,7 +200,8 @@ def progress(kind: str) -> Iterator[Tell]:
 
 
 def _cell(value: object) -> str:
-    return "–" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
+    """A number with its thousands, a time without its fraction."""
+    return "–" if value is None else f"{value:,}" if isinstance(value, int) else str(value)[:19]
 
 
 def _print(console: Console, text: str) -> None:
