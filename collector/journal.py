@@ -10,7 +10,9 @@ What must stay true:
   file for a finished one);
 * a file is never appended to after a failed write: it is cut back to its last good frame and left,
   the batches of that write fail, and the next append begins a new file. A frame a reader saw before
-  the cut was never acknowledged; loading it or not are both right.
+  the cut was never acknowledged; loading it or not are both right;
+* a file that was begun before ``finish`` beside it was touched is finished within two seconds: the store
+  touches it to have everything sealed that was acknowledged (``store.seal_now``).
 """
 
 from __future__ import annotations
@@ -27,12 +29,14 @@ from pathlib import Path
 import pyarrow as pa
 
 from collector.errors import Draining, JournalFull, JournalWriteFailed
-from store.frames import Batch, encode_frame, encode_header
+from store.frames import FINISH_MARKER, Batch, encode_frame, encode_header
 
 SUFFIX = ".journal"
 UNNAMED_SUFFIX = ".journal-new"  # not locked for sure yet; no reader looks at it
 _IOV_MAX = 1024
 _USAGE_TTL_S = 0.2
+_LOOK_S = 1.0
+"""How often the marker is looked at while a file is open; at rest none is."""
 
 Parts = list[bytes | pa.Buffer]
 
@@ -69,6 +73,8 @@ class JournalWriter:
         self.failed_writes = 0
         self.synced_writes = 0
         self._file: _OpenFile | None = None
+        self._marker_ns: int | None = None  # as it was when the file was begun
+        self._looked_at = float("-inf")
         self._sequence = 0
         self._waiting: deque[tuple[Batch, Future[int]]] = deque()
         self._wake = threading.Condition()
@@ -134,7 +140,7 @@ class JournalWriter:
         while True:
             with self._wake:
                 while not self._waiting and not self._closing:
-                    if not self._wake.wait(self._seconds_to_rotation()):
+                    if not self._wake.wait(self._seconds_to_look()):
                         break
                 group = list(self._waiting)
                 self._waiting.clear()
@@ -146,15 +152,32 @@ class JournalWriter:
             if finished:
                 return
 
-    def _seconds_to_rotation(self) -> float | None:
+    def _seconds_to_look(self) -> float | None:
         if self._file is None:
             return None
-        return max(0.0, self._file.opened_at + self.rotate_seconds - time.monotonic())
+        return max(
+            0.0, min(self._seconds_to_rotation(self._file), self._looked_at + _LOOK_S - time.monotonic())
+        )
+
+    def _seconds_to_rotation(self, file: _OpenFile) -> float:
+        return max(0.0, file.opened_at + self.rotate_seconds - time.monotonic())
 
     def _is_ripe(self) -> bool:
         file = self._file
         assert file is not None
-        return file.size >= self.rotate_bytes or self._seconds_to_rotation() == 0.0
+        if file.size >= self.rotate_bytes or self._seconds_to_rotation(file) == 0.0:
+            return True
+        if time.monotonic() < self._looked_at + _LOOK_S:
+            return False
+        self._looked_at = time.monotonic()
+        return self._read_marker() != self._marker_ns
+
+    def _read_marker(self) -> int | None:
+        """When the marker was touched; compared with itself alone, so that no clock has to be right."""
+        try:
+            return (self.folder / FINISH_MARKER).stat().st_mtime_ns
+        except OSError:
+            return None
 
     def _write(self, group: list[tuple[Batch, Future[int]]]) -> None:
         frames: list[tuple[Parts, int, Future[int]]] = []
@@ -205,6 +228,8 @@ class JournalWriter:
 
     def _begin(self) -> _OpenFile:
         self._sequence += 1
+        # Before the file appears: who lists it and touches the marker afterwards has it finished.
+        self._marker_ns, self._looked_at = self._read_marker(), time.monotonic()
         path = self.folder / f"{self.writer}-{self._sequence:012d}{SUFFIX}"
         self._file = _OpenFile(path, encode_header(self.writer, time.time_ns() // 1000))
         self.names.append(path.name)

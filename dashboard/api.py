@@ -15,7 +15,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 from starlette.datastructures import QueryParams
 
-from dashboard import api_docs, api_sql
+from dashboard import api_docs, api_sql, api_store
 from dashboard.ask import ask
 from dashboard.errors import error_answer
 from store.errors import BadQuery
@@ -43,13 +43,14 @@ def parameters(query: QueryParams) -> dict[str, Any]:
     return found
 
 
-def build_router(queries: Any, status: Status) -> APIRouter:
+def build_router(queries: Any, status: Status, local_token: str = "") -> APIRouter:
     """Every route under /api."""
     router = APIRouter(prefix="/api")
     _add_reads(router, queries)
     _add_traces(router, queries)
     api_sql.add_routes(router, queries)
     _add_imports(router, queries)
+    api_store.add_routes(router, queries, local_token)
     _add_status(router, status)
     api_docs.add_routes(router)
 

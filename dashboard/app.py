@@ -61,7 +61,7 @@ def build_app(
         enable_mcp=False,
     )
     _mount_pages(dash_app, queries, settings)
-    server.include_router(api.build_router(queries, status))
+    server.include_router(api.build_router(queries, status, settings.local_token))
     _end_routes(server, probe_routes.routes)
     hashes: list[str] = []
 

@@ -18,6 +18,7 @@ class DashboardSettings(BaseModel):
     ``ui``, ``grpc``, ``http``: ``HOST:PORT`` as bound; the last two are only shown (how to send telemetry).
     ``tokens``: any of these opens the API (bearer) and the pages (login); empty: open to whoever may connect.
     ``allowed_hosts``: further names a browser may use for this server (``Host``), without port.
+    ``local_token``: shown by who may read the data folder itself (`DATA/token`): they alone start jobs; empty: nobody.
     ``data``: the data folder; only ``data/run/*.metrics.json`` is read, for ``/metrics``.
     ``own_metrics_to``: the OTLP receiver (gRPC) that gets the same by push, every ``own_metrics_interval_s``.
     """
@@ -28,6 +29,7 @@ class DashboardSettings(BaseModel):
     grpc: str = "127.0.0.1:4317"
     http: str = "127.0.0.1:4318"
     tokens: tuple[str, ...] = ()
+    local_token: str = ""
     allowed_hosts: tuple[str, ...] = ()
     tls: bool = False
     data: Path | None = None

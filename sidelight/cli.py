@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -26,6 +28,11 @@ DataOption = Annotated[
     Path, typer.Option("--data", envvar="SIDELIGHT_DATA", help="The data folder.", show_default=True)
 ]
 DEFAULT_DATA = Path("sidelight-data")
+
+store_app = typer.Typer(
+    help="Look after the data folder, with or without a running server.", no_args_is_help=True
+)
+app.add_typer(store_app, name="store")
 
 
 class GraphType(StrEnum):
@@ -49,6 +56,16 @@ class SqlFormat(StrEnum):
     json = "json"
     arrow = "arrow"
     parquet = "parquet"
+
+
+class TableFormat(StrEnum):
+    table = "table"
+    json = "json"
+
+
+class ExportFormat(StrEnum):
+    parquet = "parquet"
+    duckdb = "duckdb"
 
 
 def fail(sentence: str) -> typer.Exit:
@@ -203,6 +220,94 @@ def sql(
             prompt(data, (format or SqlFormat.table).value)
         else:
             run_sql(data, statement, chosen.value)
+    except CannotAnswer as error:
+        raise fail(str(error)) from error
+
+
+@store_app.command("stats")
+def store_stats(
+    data: DataOption = DEFAULT_DATA,
+    format: Annotated[
+        TableFormat | None, typer.Option("--format", help="[table at a terminal, json in a pipe]")
+    ] = None,
+) -> None:
+    """What is stored, how much of it, and how long it is kept."""
+    from sidelight.store_command import print_stats
+
+    chosen = format or (TableFormat.table if sys.stdout.isatty() else TableFormat.json)
+    with _told():
+        print_stats(data, chosen.value)
+
+
+@store_app.command("compact")
+def store_compact(data: DataOption = DEFAULT_DATA) -> None:
+    """Seal everything at once, then merge small segments."""
+    from sidelight.store_command import compact
+
+    with _told():
+        compact(data)
+
+
+@store_app.command("verify")
+def store_verify(data: DataOption = DEFAULT_DATA) -> None:
+    """Read every segment whole and set aside what is broken."""
+    from sidelight.store_command import verify
+
+    with _told():
+        if not verify(data):
+            raise typer.Exit(1)
+
+
+@app.command()
+def backup(
+    folder: Annotated[Path, typer.Argument(help="A new folder, or the one of the backup before.")],
+    data: DataOption = DEFAULT_DATA,
+) -> None:
+    """Copy the data folder as it is at one moment, while it is being used."""
+    from sidelight.store_command import backup
+
+    with _told():
+        backup(data, folder)
+
+
+@app.command()
+def restore(
+    folder: Annotated[Path, typer.Argument(help="What `sidelight backup` wrote.")],
+    data: DataOption = DEFAULT_DATA,
+) -> None:
+    """Make a new data folder of a backup."""
+    from sidelight.store_command import restore
+
+    with _told():
+        restore(folder, data)
+
+
+@app.command()
+def export(
+    out: Annotated[Path, typer.Argument(help="A new folder (parquet) or file (duckdb).")],
+    data: DataOption = DEFAULT_DATA,
+    window: Annotated[str | None, typer.Option(help="The last so long: 30s, 5m, 24h.")] = None,
+    from_: Annotated[str | None, typer.Option("--from", help="RFC 3339 or epoch seconds.")] = None,
+    to: Annotated[str | None, typer.Option(help="RFC 3339 or epoch seconds.")] = None,
+    format: Annotated[
+        ExportFormat, typer.Option("--format", help="Parquet files, or one DuckDB file.")
+    ] = ExportFormat.parquet,
+) -> None:
+    """Write the rows of a time window to files of your own."""
+    from sidelight.store_command import export
+
+    given = (("window", window), ("from", from_), ("to", to))
+    with _told():
+        export(data, out, {name: value for name, value in given if value}, format.value)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """What cannot be done is said in a sentence."""
+    from sidelight.questions import CannotAnswer
+
+    try:
+        yield
     except CannotAnswer as error:
         raise fail(str(error)) from error
 

@@ -32,7 +32,9 @@ def store_settings(settings: dict[str, Any]) -> StoreSettings:
     return StoreSettings(data_dir=Path(settings["data"]), **settings["store"])
 
 
-def dashboard_settings(settings: dict[str, Any], tokens: tuple[str, ...] = ()) -> DashboardSettings:
+def dashboard_settings(
+    settings: dict[str, Any], tokens: tuple[str, ...] = (), local_token: str = ""
+) -> DashboardSettings:
     return DashboardSettings(
         ui=settings["ui"],
         grpc=settings["grpc"],
@@ -40,6 +42,7 @@ def dashboard_settings(settings: dict[str, Any], tokens: tuple[str, ...] = ()) -
         tls=settings["tls_cert"] is not None,
         data=Path(settings["data"]),
         tokens=tokens,
+        local_token=local_token,
         **settings["dashboard"],
     )
 
@@ -72,10 +75,11 @@ def run_store_process(settings: dict[str, Any]) -> int:
     watch.start()
     try:
         tokens: tuple[str, ...] = ()
+        local = local_token(Path(settings["data"]))
         if settings["token_file"]:
             shown = tuple(token.decode() for token in read_tokens(Path(settings["token_file"])))
-            tokens = (*shown, local_token(Path(settings["data"])))
-        shown_settings = dashboard_settings(settings, tokens)
+            tokens = (*shown, local)
+        shown_settings = dashboard_settings(settings, tokens, local)
         app = build_app(queries, shown_settings)
         if shown_settings.own_metrics_to:
             from sidelight.own_metrics import OwnMetrics

@@ -8,7 +8,7 @@ metadata those it replaces; they stay on the disk until the catalogue's file, no
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from hashlib import blake2b
 from itertools import groupby
@@ -42,6 +42,11 @@ def mergeable(segments: list[Segment], now: datetime) -> list[Segment]:
 
     ``now``: naive UTC.
     """
+    return next(groups(segments, now), [])
+
+
+def groups(segments: list[Segment], now: datetime) -> Iterator[list[Segment]]:
+    """All such groups, each of two segments at least."""
     small = [
         segment
         for segment in segments
@@ -55,12 +60,11 @@ def mergeable(segments: list[Segment], now: datetime) -> list[Segment]:
         for segment in neighbours:
             if sum(one.rows for one in group) + segment.rows > _MERGED_ROWS:
                 if len(group) > 1:
-                    return group
+                    yield group
                 group = []
             group.append(segment)
         if len(group) > 1:
-            return group
-    return []
+            yield group
 
 
 def merge(cursor: Cursor, data_dir: Path, group: list[Segment], step: Callable[[str], None]) -> Segment:

@@ -81,7 +81,10 @@ class Database:
         target = literal(":memory:" if path is None else str(path))
         suffix = " (READ_ONLY)" if read_only else ""
         try:
-            self._connection.execute(f"ATTACH {target} AS {identifier(alias)}{suffix}")
+            with contextlib.closing(
+                self.cursor()
+            ) as cursor:  # the sealer and a job may attach at the same time
+                cursor.execute(f"ATTACH {target} AS {identifier(alias)}{suffix}")
         except duckdb.IOException as error:
             if "lock" in str(error).lower():
                 raise StoreLocked(
@@ -90,7 +93,8 @@ class Database:
             raise
 
     def detach(self, alias: str) -> None:
-        self._connection.execute(f"DETACH {identifier(alias)}")
+        with contextlib.closing(self.cursor()) as cursor:
+            cursor.execute(f"DETACH {identifier(alias)}")
 
     def checkpoint(self, path: Path, alias: str) -> None:
         """Write what the WAL of an attached file holds into the file, once that is worth it."""

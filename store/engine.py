@@ -61,17 +61,17 @@ class Store:
         self.failed = threading.Event()
         self._database: Database | None = None
         self._slices = HotSlices()
-        self._segments: list[Segment] = []
+        self.segments: list[Segment] = []
         self._sealed: set[str] = set()
         self._files: dict[str, JournalFile] = {}
         self._book = DeliveredBook(settings.delivered_memory_s)
         self._unlinkable: list[str] = []
         self._is_published = False
         self._publisher: Publisher | None = None
-        self._upkeep = Upkeep(settings, self._swap, lambda name: self.step(name))
+        self.upkeep = Upkeep(settings, self._swap, lambda name: self.step(name))
         self._loading = threading.Lock()
         self._sealing = threading.Lock()
-        self._stopping = threading.Event()
+        self.stopping = threading.Event()
         self._threads: list[threading.Thread] = []
         self._counters = {"loaded_rows": 0, "repeated_exports": 0, "sealed_journals": 0, "torn_bytes": 0}
         self._loaded_at = 0.0
@@ -100,9 +100,9 @@ class Store:
                 with arrow_relations(cursor, incoming=empty_arrow(table)):
                     cursor.execute(f"CREATE TABLE hot.empty_{table} AS FROM incoming")
             refresh_instances(cursor)
-            self._segments = read_segments(cursor)
-            self._upkeep.check_sizes(cursor, self._segments)
-            self._upkeep.trace_filters.read(cursor)
+            self.segments = read_segments(cursor)
+            self.upkeep.check_sizes(cursor, self.segments)
+            self.upkeep.trace_filters.read(cursor)
             read_delivered(cursor, self._book)
         self._publisher = Publisher(self._database, settings)
         self._is_published = settings.published.exists() and not was_damaged
@@ -125,7 +125,7 @@ class Store:
 
     def stop(self) -> None:
         """End the threads and close. What is not sealed stays in the journal."""
-        self._stopping.set()
+        self.stopping.set()
         for thread in self._threads:
             thread.join(timeout=30)
         self._threads.clear()
@@ -139,7 +139,7 @@ class Store:
 
     def _run(self, name: str, work: Callable[[], int]) -> None:
         often = pause = self.settings.poll_interval_s
-        while not self._stopping.is_set():
+        while not self.stopping.is_set():
             try:
                 did = work()
                 # Who finds nothing looks less often: a store at rest should not keep a laptop awake.
@@ -150,13 +150,13 @@ class Store:
                 self.failed.set()
                 return
             except Exception as error:
-                if self._stopping.is_set():
+                if self.stopping.is_set():
                     return
                 log.exception("the %s failed; it tries again", name)
                 did, pause = 0, min(pause * 2, 5.0)
                 self._forget_gone_files(error)
             if not did:
-                self._stopping.wait(pause)
+                self.stopping.wait(pause)
 
     def _forget_gone_files(self, error: Exception) -> None:
         if isinstance(error, FileNotFoundError):
@@ -189,7 +189,7 @@ class Store:
         # Whoever fills the journal faster than it is loaded has both processors busy: more threads only cost.
         self.database.use_threads(1 if is_behind else self.settings.threads)
         if rows >= _MANY_ROWS and not is_behind:
-            self._stopping.wait(max(0.0, begun + _TICK_S - time.monotonic()))
+            self.stopping.wait(max(0.0, begun + _TICK_S - time.monotonic()))
         return frames
 
     def _load_tick(self) -> tuple[int, int]:
@@ -203,7 +203,7 @@ class Store:
             started = time.perf_counter()
             unread: set[str] = set()
             for name in list_journals(self.settings.journal):
-                if self._stopping.is_set():
+                if self.stopping.is_set():
                     break
                 if name in self._sealed:
                     self._note_unlinkable(name)
@@ -255,7 +255,7 @@ class Store:
         # A publishing costs as much as the seal of a small journal: one for all that wait.
         until = time.monotonic() + _SEAL_TURN_S
         with self._sealing:
-            while (file := self._next_to_seal()) is not None and not self._stopping.is_set():
+            while (file := self._next_to_seal()) is not None and not self.stopping.is_set():
                 self._seal(file)
                 sealed += 1
                 if not all and time.monotonic() > until:
@@ -264,7 +264,7 @@ class Store:
         return sealed
 
     def _seal_waiting(self) -> int:
-        if self._upkeep.is_due() and self._next_to_seal() is None:
+        if self.upkeep.is_due() and self._next_to_seal() is None:
             return self.tidy(once=True)
         return 0 if self._next_to_seal() is None and self._is_published else self.seal(all=False)
 
@@ -272,7 +272,7 @@ class Store:
         """Merge small segments, drop old ones (``store.upkeep``); returns in how many steps."""
         steps = 0
         with self._sealing, contextlib.closing(self.database.cursor()) as cursor:
-            while not self._stopping.is_set() and self._upkeep.turn(cursor, self._segments, now):
+            while not self.stopping.is_set() and self.upkeep.turn(cursor, self.segments, now):
                 steps += 1
                 if once:
                     break
@@ -282,7 +282,7 @@ class Store:
     def _swap(self, gone: list[Segment], new: list[Segment], do_commit: Callable[[], None]) -> None:
         with self.lock:
             do_commit()
-            self._segments = [one for one in self._segments if one not in gone] + new
+            self.segments = [one for one in self.segments if one not in gone] + new
             self._is_published = False
 
     def _next_to_seal(self) -> JournalFile | None:
@@ -300,7 +300,7 @@ class Store:
             def commit(segments: list[Segment], do_commit: Callable[[], None]) -> None:
                 with self.lock:
                     do_commit()
-                    self._segments = [*self._segments, *segments]
+                    self.segments = [*self.segments, *segments]
                     self._sealed.add(file.name)
                     self._slices.leave(file.name)
                     self._is_published = False
@@ -320,14 +320,14 @@ class Store:
         with self.lock:
             if self._is_published:
                 return
-            segments, unlinkable = list(self._segments), list(self._unlinkable)
+            segments, unlinkable = list(self.segments), list(self._unlinkable)
             self._is_published = True
         try:
             assert self._publisher is not None
             self._publisher.publish(segments, self.step)
         except BaseException as error:
             self._is_published = False
-            self._upkeep.suspect(error, segments)
+            self.upkeep.suspect(error, segments)
             raise
         for name in unlinkable:
             remove_journal(self.settings.journal / name)
@@ -350,16 +350,16 @@ class Store:
         try:
             with self.lock:
                 held = self._slices.retain()
-                segments = self._segments
+                segments = self.segments
                 if trace is not None:
-                    segments = self._upkeep.trace_filters.choose(segments, trace)
+                    segments = self.upkeep.trace_filters.choose(segments, trace)
                 # A DuckDB transaction looks at a database only from its first use of it.
                 cursor.execute("BEGIN TRANSACTION")
                 cursor.execute("SELECT 1 FROM hot.empty_activity, catalogue.about LIMIT 0")
             open_views(cursor, self.settings, held, segments, from_time, to_time)
             yield cursor
         except Error as error:
-            self._upkeep.suspect(error, in_window(segments, from_time, to_time))
+            self.upkeep.suspect(error, in_window(segments, from_time, to_time))
             raise
         finally:
             with contextlib.suppress(Exception):
@@ -390,9 +390,9 @@ class Store:
             return describe(
                 self.settings,
                 self._slices.all(),
-                self._segments,
+                self.segments,
                 list(self._files.values()),
-                self._counters | self._upkeep.counters,
+                self._counters | self.upkeep.counters,
                 loaded_at=self._loaded_at,
                 load_seconds=self._load_seconds,
                 failure=self.failure,

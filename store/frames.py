@@ -24,6 +24,8 @@ from store.schema import SCHEMA_VERSION, TABLES
 
 HEADER_MAGIC = b"SLJ1"
 FRAME_MAGIC = b"SLF1"
+FINISH_MARKER = "finish"
+"""Beside the journal files. Its owner touches it to have the open ones finished; writers compare it with itself."""
 _FRAME = struct.Struct("<4sIQ")
 _LENGTH = struct.Struct("<I")
 _WRITE_OPTIONS = pa.ipc.IpcWriteOptions(compression="lz4")

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
 from store.asking import ask_rows
 from store.graph import answer_graph, rfc3339
+from store.jobs import Jobs
 from store.loose_rows import leave_out_loose_rows
 from store.metric_facts import leave_out_metrics
 from store.query_types import GraphQuery, RequestsQuery, TimeseriesQuery, TracesQuery, Window, read_trace_id
@@ -22,6 +23,7 @@ from store.read_objects import install_macros
 from store.requests import answer_requests
 from store.span_links import keep_span_links
 from store.statements import source
+from store.stats import stats
 from store.time_limit import TimeLimit
 from store.timeseries import answer_timeseries
 from store.traces import answer_trace, answer_traces
@@ -41,6 +43,7 @@ class Queries:
         self._install = threading.Lock()
         self._installed_in: Any = None
         self._limit = TimeLimit(store.settings.question_time_limit_s)
+        self._jobs = Jobs(store)
 
     def graph(self, query: GraphQuery) -> Json:
         """`/api/graph`: nodes and edges of a window (design.md §4)."""
@@ -95,6 +98,18 @@ class Queries:
     def known_imports(self, digests: Iterable[str]) -> set[str]:
         """Those of the digests (hex) whose import is here."""
         return set(self._store.known_imports(list(digests)))
+
+    def store_stats(self) -> Json:
+        """`/api/store/stats`: what the folder holds and how long it is kept."""
+        return stats(self._store)
+
+    def start_job(self, kind: str, options: Mapping[str, Any]) -> Json:
+        """Begin long work on the store (`store.jobs`): its state, as ``current_job`` tells it."""
+        return self._jobs.start(kind, options)
+
+    def current_job(self) -> Json | None:
+        """The running job, or how the last one ended; None before the first."""
+        return self._jobs.current()
 
     @contextmanager
     def _reader(

@@ -91,28 +91,26 @@ def remove_scratch(settings: StoreSettings) -> None:
 def reconcile_segments(
     cursor: Cursor, settings: StoreSettings, journals: list[str], sealed: set[str]
 ) -> None:
-    """Make the catalogue and the folder agree: adopt, delete and forget, in one transaction."""
+    """Adopt or delete the files the catalogue does not list; those it lists are the upkeep's."""
     for path in settings.segments.rglob(f"*{UNFINISHED}"):
         path.unlink(missing_ok=True)
     unlink_retired(cursor, settings, datetime.max)
     known = {segment.path: segment for segment in read_segments(cursor)}
     found = {str(path.relative_to(settings.data_dir)): path for path in settings.segments.rglob("*.parquet")}
     unlisted = [name for name in found if name not in known]
-    for name in _not_needed(found, unlisted, set(journals) - sealed):
+    not_needed = _not_needed(found, unlisted, set(journals) - sealed)
+    for name in not_needed:
         found.pop(name).unlink()
     adopted: list[Segment] = []
     for name in unlisted:
         if name in found:
             with contextlib.suppress(Error):
                 adopted.append(_describe(cursor, settings, found[name]))
-    missing = [name for name in known if name not in found]
-    if missing:
-        log.error("%d segment files are gone from the disk, the first: %s", len(missing), missing[0])
-    if not adopted and not missing:
+    if not adopted:
         return
     with transaction(cursor):
-        for lost in missing:
-            cursor.execute("DELETE FROM catalogue.segments WHERE path = ?", [lost])
+        for name in not_needed & known.keys():
+            cursor.execute("DELETE FROM catalogue.segments WHERE path = ?", [name])
         record_segments(cursor, adopted, utc_now())
         for segment in adopted:
             _count_again(cursor, settings, segment)

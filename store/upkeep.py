@@ -35,6 +35,10 @@ class Upkeep:
         self.trace_filters = TraceFilters(settings.data_dir)
         self._look_at = time.monotonic() + _LOOK_S
         self._forget_at = 0.0
+        self.broken: dict[str, str] = {}
+        """Segments set aside since the folder was opened, and why."""
+        self.keeps_retired = False
+        """Somebody is copying or reading whole segments: no file is unlinked."""
         self.counters = {"merged_segments": 0, "dropped_segments": 0, "dropped_rows": 0, "dropped_bytes": 0}
         self.counters |= {"quarantined_segments": 0, "quarantined_rows": 0}
 
@@ -48,10 +52,15 @@ class Upkeep:
             named = {segment.path for segment in segments if segment.path in text}
             self._suspects |= named or {segment.path for segment in segments}
 
+    def doubt(self, path: str) -> None:
+        """The segment (path below the data folder) is read whole next."""
+        self._suspects.add(path)
+
     def check_sizes(self, cursor: Cursor, segments: list[Segment]) -> None:
-        """Set aside those of another size than they were sealed with: a start cannot read them all."""
-        sizes = [(one, self._settings.data_dir / one.path) for one in segments]
-        self.check(cursor, [one for one, path in sizes if path.stat().st_size != one.bytes], deep=False)
+        """Set aside those that are gone or of another size than they were sealed with: a start cannot read them all."""
+        paths = [(one, self._settings.data_dir / one.path) for one in segments]
+        strange = [one for one, path in paths if not path.exists() or path.stat().st_size != one.bytes]
+        self.check(cursor, strange, deep=False)
 
     def check(self, cursor: Cursor, segments: list[Segment], deep: bool) -> dict[str, str]:
         """Read ``segments`` and set those aside that cannot be. Returns their paths and what is wrong."""
@@ -60,6 +69,7 @@ class Upkeep:
         }
         if broken:
             rows = set_aside(cursor, self._settings, broken, segments, self._swap)
+            self.broken |= broken
             self.counters["quarantined_segments"] += len(broken)
             self.counters["quarantined_rows"] += rows
         return broken
@@ -73,8 +83,9 @@ class Upkeep:
             return True
         did = self._drop(cursor, segments, now) or self._merge(cursor, segments, now)
         did = did or self._forget(cursor, now) or self._filter(cursor, segments)
-        before = now - timedelta(seconds=self._settings.retired_kept_s)
-        did = bool(unlink_retired(cursor, self._settings, before)) or did
+        if not self.keeps_retired:
+            before = now - timedelta(seconds=self._settings.retired_kept_s)
+            did = bool(unlink_retired(cursor, self._settings, before)) or did
         if not did:
             self._look_at = time.monotonic() + _LOOK_S
         return did

@@ -18,6 +18,7 @@ from collector.errors import Draining, JournalFull, JournalWriteFailed
 from collector.journal import JournalWriter, writer_name
 from store.frames import Batch, ExportMark
 from store.schema import REJECTS
+from store.seal_now import ask_to_finish
 from tests.collector.journal_reading import digests, is_locked, read_file, read_folder
 
 
@@ -100,6 +101,42 @@ def test_rotates_when_idle(tmp_path):
     journal.close()
     assert journal.names == ["w-000000000001.journal", "w-000000000002.journal"]
     assert numbers(tmp_path) == [1, 2]
+
+
+def test_a_touched_marker_finishes_the_files_begun_before_it(tmp_path):
+    """A quiet file and a busy one are finished within two seconds; one begun after the touch is not."""
+    ask_to_finish(tmp_path)  # an older one: asks nothing of files that begin later
+    quiet, busy = JournalWriter(tmp_path, "quiet"), JournalWriter(tmp_path, "busy")
+    for writer in (quiet, busy):
+        writer.append_sync(a_batch(1))
+    time.sleep(1.2)
+    assert all(is_locked(tmp_path / writer.names[0]) for writer in (quiet, busy))
+    ask_to_finish(tmp_path)
+    deadline = time.monotonic() + 5
+    while is_locked(tmp_path / quiet.names[0]) or is_locked(tmp_path / busy.names[0]):
+        assert time.monotonic() < deadline
+        busy.append_sync(a_batch(2))
+        time.sleep(0.01)
+    quiet.append_sync(a_batch(3))
+    time.sleep(1.2)
+    assert is_locked(tmp_path / quiet.names[1])
+    for writer in (quiet, busy):
+        writer.close()
+
+
+def test_the_marker_is_looked_at_once_a_second(tmp_path, monkeypatch):
+    """While a file is open, however busy it is; without one nothing is looked at."""
+    looks: list[float] = []
+    real = JournalWriter._read_marker
+    monkeypatch.setattr(JournalWriter, "_read_marker", lambda self: looks.append(0) or real(self))
+    journal = JournalWriter(tmp_path, "w")
+    time.sleep(0.1)
+    assert looks == []
+    until = time.monotonic() + 1.5
+    while time.monotonic() < until:
+        journal.append_sync(a_batch(1))
+    assert 1 <= len(looks) <= 3
+    journal.close()
 
 
 def test_torn_tail_is_ignored(tmp_path):
@@ -242,6 +279,7 @@ import sys
 from collector.journal import JournalWriter, writer_name
 from store.frames import Batch, ExportMark
 from store.schema import REJECTS
+from store.seal_now import ask_to_finish
 import pyarrow as pa
 rows = pa.Table.from_pylist([{"export": 0, "reason": "x" * 500}], REJECTS)
 def a_batch(number):

@@ -52,8 +52,8 @@ def test_only_segments_that_may_hold_the_trace_are_read(tmp_path: Path) -> None:
         queries = Queries(store)
         found = [len((queries.trace(trace.hex) or {"spans": []})["spans"]) for trace in TRACES]
         assert found == [1, 2, 1, 0], step
-        segments = store._segments
-        asked = [len(store._upkeep.trace_filters.choose(segments, trace)) for trace in TRACES]
+        segments = store.segments
+        asked = [len(store.upkeep.trace_filters.choose(segments, trace)) for trace in TRACES]
         assert asked == ([3, 3, 3, 3] if step == "without filters" else [1, 2, 1, 0]), step
     store.stop()
 
@@ -64,7 +64,7 @@ def test_merged_segments_have_filters_of_their_own(tmp_path: Path) -> None:
     store.tidy(NOON)
     store.tidy(NOON + timedelta(hours=2))
     assert ask(store, "SELECT count(*) FROM catalogue.trace_filters") == [(1,)]
-    assert [len(store._upkeep.trace_filters.choose(store._segments, one)) for one in TRACES] == [1, 1, 1, 0]
+    assert [len(store.upkeep.trace_filters.choose(store.segments, one)) for one in TRACES] == [1, 1, 1, 0]
     store.stop()
 
 
