@@ -24,9 +24,8 @@ from store.statements import literal, sql
 
 PREFIX = "hour-"
 
-_SMALL_ROWS = 150_000
-_MERGED_ROWS = 300_000
-"""A file is sorted whole by DuckDB, in the store's memory."""
+_SMALL_ROWS = 250_000
+_MERGED_ROWS = 1_000_000
 _SETTLED = timedelta(minutes=5)
 _REPLACES = b"replaces"
 

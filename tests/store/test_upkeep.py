@@ -40,7 +40,7 @@ def files(folder: Path) -> list[str]:
 
 
 def test_small_segments_of_a_past_hour_become_one_file(tmp_path: Path) -> None:
-    """One per table, in the order of time, with the same rows; the files they replace leave the disk."""
+    """One per table, with the same rows, segment by segment; the files they replace leave the disk."""
     store = sealed(tmp_path)
     before = ask(store, EVERYTHING)
     assert len(files(tmp_path)) == 9
@@ -49,8 +49,8 @@ def test_small_segments_of_a_past_hour_become_one_file(tmp_path: Path) -> None:
     left = files(tmp_path)
     assert [Path(one).parts[1] for one in left] == ["logs", "observations", "spans"]
     assert all(Path(one).name.startswith("hour-") for one in left)
-    times = pq.read_table(tmp_path / left[1])["time"].to_pylist()
-    assert times == sorted(times)
+    paths = pq.read_table(tmp_path / left[1])["path"].to_pylist()
+    assert [path.split("/")[1] for path in paths] == ["j0", "j0", "j1", "j1", "j2", "j2"]
     assert len(replaced_by(tmp_path / left[1])) == 3
     assert ask(store, COUNTED) == [(9,)]
     assert store.tidy(LATER) == 0
@@ -153,15 +153,15 @@ def segment(name: str, rows: int, hour: int = 12, bytes: int = 100) -> Segment:
     [
         ([10, 10, 10], "abc"),
         ([10], ""),
-        ([200_000, 10, 200_000], ""),
-        ([200_000, 10, 20], "bc"),
-        ([140_000, 140_000, 140_000, 10], "ab"),
-        ([149_999, 150_000], ""),
+        ([300_000, 10, 300_000], ""),
+        ([300_000, 10, 20], "bc"),
+        ([240_000] * 5, "abcd"),
+        ([249_999, 250_000], ""),
     ],
 )
 def test_which_segments_are_merged(rows: list[int], expected: str) -> None:
-    """Neighbours of fewer than 150,000 rows, up to 300,000 together; one alone is left."""
-    listed = [segment(name, count) for name, count in zip("abcd", rows, strict=False)]
+    """Neighbours of fewer than 250,000 rows, up to a million together; one alone is left."""
+    listed = [segment(name, count) for name, count in zip("abcde", rows, strict=False)]
     group = mergeable(listed, LATER)
     assert "".join(Path(one.path).stem for one in group) == expected
 

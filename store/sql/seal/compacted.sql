@@ -1,5 +1,6 @@
--- Several segments as one; `replaces` says which, so that the files alone tell which rows are there twice.
-copy (select * from ({{rows}}) order by "time")
+-- Several segments as one, in the order they are given; `replaces` says which, so that the files alone tell which
+-- rows are there twice. Not sorted: each is, or nearly, and a sort of all would take its memory from the questions.
+copy ({{rows}})
 to {{path}} (
     format parquet, compression zstd, compression_level 1, row_group_size 100000,
     kv_metadata {replaces: {{replaces}}}
