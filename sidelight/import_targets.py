@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from sidelight.data_folder import FolderInUse, FolderLock, RunningServer, find_running
 from sidelight.questions import CannotAnswer, call_server
+from sidelight.store_jobs import FOR_EVER
 
 DIGESTS_PER_CALL = 1000
 _VISIBLE_WAIT_S = 30.0
@@ -97,7 +98,7 @@ class StoreTarget:
         try:
             # One thread of DuckDB's: the other processor reads lines meanwhile. Nobody asks, so much is loaded at once:
             # what a transaction adds beyond 122,880 rows DuckDB does not copy at its end.
-            settings = StoreSettings(data_dir=data_dir, threads=1, tick_bytes=_TICK_BYTES)
+            settings = StoreSettings(data_dir=data_dir, threads=1, tick_bytes=_TICK_BYTES, **FOR_EVER)
             self._store: Any = Store(settings)
             self._store.open()
             self._store.poll_once()  # what was imported before and not sealed is known too

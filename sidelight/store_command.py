@@ -32,7 +32,10 @@ def run_job(data_dir: Path, kind: str, **options: Any) -> Json:
         pause = _POLL_S[0]
         try:
             while True:
-                job = runner.current()
+                try:
+                    job = runner.current()
+                except CannotAnswer as error:
+                    raise CannotAnswer(f"The {kind} was not finished, run it again: {error}") from error
                 if job["number"] != number:
                     raise CannotAnswer(f"The {kind} was not finished: the server began anew. Run it again.")
                 if job["state"] != "running":

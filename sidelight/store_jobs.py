@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
-_FOR_EVER = {"rows_kept_days": 36_500.0, "rows_kept_bytes": 1 << 62, "rollups_kept_days": 36_500.0}
+FOR_EVER: Json = {"rows_kept_days": 36_500.0, "rows_kept_bytes": 1 << 62, "rollups_kept_days": 36_500.0}
 
 
 class JobRunner(Protocol):
@@ -40,7 +40,7 @@ def job_runner(data_dir: Path) -> Iterator[JobRunner]:
     if server is not None:
         yield _ServerJobs(server)
         return
-    with folder_at_rest(data_dir, **_FOR_EVER) as store:
+    with folder_at_rest(data_dir, **FOR_EVER) as store:
         store.start()
         yield _FolderJobs(store)
 
@@ -102,7 +102,7 @@ def _kept_by_the_last_server(data_dir: Path) -> Json:
     """What the settings of the server that ran last said of keeping; nothing where none ran."""
     try:
         told = json.loads((data_dir / "run" / "settings.json").read_text(encoding="utf-8"))["store"]
-        return {name: told[name] for name in _FOR_EVER if name in told}
+        return {name: told[name] for name in FOR_EVER if name in told}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
 

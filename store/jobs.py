@@ -111,7 +111,8 @@ class Jobs:
                 f"{error.filename or 'A file'}: {error.strerror}. Make room or mend it, and try again."
             )
         except Exception as error:
-            log.exception("the job %s failed", job.kind)
+            if not self._store.stopping.is_set():
+                log.exception("the job %s failed", job.kind)
             job.message = f"It failed ({type(error).__name__}: {str(error)[:300]}); the log says where."
         else:
             job.result, job.state, job.message = result, "done", ""

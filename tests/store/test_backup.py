@@ -313,6 +313,17 @@ def test_a_backup_goes_into_a_new_folder_only(store: Store, tmp_path: Path) -> N
     assert not (tmp_path / "new" / "restoring").exists()
 
 
+def test_the_segments_of_a_damaged_backup_still_make_a_folder(store: Store, tmp_path: Path) -> None:
+    """As docs/operations.md says: copied alone, those that can be read are adopted and counted again."""
+    back_up(store, tmp_path / "b")
+    spans = next(name for name in names(tmp_path / "b") if "/spans/" in name)
+    os.truncate(tmp_path / "b" / spans, 100)
+    shutil.copytree(tmp_path / "b" / "segments", tmp_path / "new" / "segments")
+    again = open_store(tmp_path / "new")
+    assert ask(again, EVERYTHING) == [(5, 5, 6, 2, 2)]
+    again.stop()
+
+
 def test_how_far_followed_logs_were_read_is_in_it(store: Store, tmp_path: Path) -> None:
     """As it was before the rows were sealed: nothing that is counted as read is missing."""
     positions = store.settings.data_dir / "follow" / "positions"
