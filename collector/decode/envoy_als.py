@@ -20,7 +20,9 @@ from collector.decode import identity, ids, limits
 from collector.decode.als_node import NOBODY, ProxyNode, read_identifier, split_identifier
 from collector.decode.attributes import KnownKeys
 from collector.decode.envelope import (
+    BrokenExports,
     Level,
+    broken_inside,
     children,
     chunks,
     decode_without_broken,
@@ -30,7 +32,7 @@ from collector.decode.envelope import (
 )
 from collector.decode.otlp import finish, reject_marked, table_of
 from collector.decode.rejected import RejectLog
-from collector.decode.text import integers, null_if_empty, offsets_of, take, text_column
+from collector.decode.text import integers, null_if_empty, offsets_of, take
 from collector.decode.types import Decoded, Export
 from store.schema import MOMENT, OBSERVATIONS
 
@@ -38,7 +40,6 @@ __all__ = ["decode_als", "split_identifier"]
 
 TEXT, NULL = cols.TEXT, cols.NULL
 _TCP_END, _HTTP_END = 3, 6
-_GRPC_PATH = r"^/[A-Za-z0-9_.]+/[A-Za-z0-9_]+$"
 _REQUEST_KEYS = KnownKeys(
     ["content-type", "traceparent", "x-b3-traceid", "x-b3-spanid", "x-request-id", "x-forwarded-client-cert"]
 )
@@ -164,7 +165,7 @@ class _Entries:
         bad = reject_marked(log, self.export_of, self.place, bounds)
         if bad.any():
             numbers, raw = numbers[~bad], raw.filter(pa.array(~bad))
-        for start, end in chunks(raw):
+        for start, end in chunks(raw, limits.CHUNK_BYTES_RAW):
             chosen = numbers[start:end]
             rows = parse(_ENTRY[self.protocol], raw.slice(start, end - start), self.export_of[chosen])
             yield self._rows(log, streams, chosen, rows)
@@ -184,16 +185,24 @@ class _Entries:
         )
         place = entries.astype(np.int64)
         bad = reject_marked(log, self.export_of[entries], lambda row: self.place(int(place[row])), [fault])
-        keep = ended & ~bad
-        if not keep.all():
-            entries, rows = entries[keep], rows.filter(pa.array(keep))
         export_of = self.export_of[entries]
+        try:
+            table = self._table(rows, streams, export_of)
+        except BrokenExports:
+            reasons = broken_inside(_ENTRY[self.protocol], rows.to_struct_array(), export_of)
+            raise BrokenExports(reasons) from None
+        keep = ended & ~bad
+        # Only now: what is broken in an entry refuses its message, also where the entry would make no row.
+        return table if keep.all() else table.filter(pa.array(keep)), int((~ended).sum())
+
+    def _table(self, rows: pa.RecordBatch, streams: _Streams, export_of: np.ndarray) -> pa.Table:
+        """All entries as rows. Raises BrokenExports."""
         parts: list[cols.Part] = []
         columns = _common_columns(rows.column("common"), streams, export_of, parts)
         own = _http_columns if self.protocol == "http" else _tcp_columns
-        columns |= own(rows, columns, parts)
-        columns["attributes"] = cols.merged(len(entries), parts)
-        return table_of(OBSERVATIONS, columns), int((~ended).sum())
+        columns |= own(rows, export_of, columns, parts)
+        columns["attributes"] = cols.merged(rows.num_rows, parts)
+        return table_of(OBSERVATIONS, columns)
 
 
 def _common_columns(
@@ -201,13 +210,13 @@ def _common_columns(
 ) -> dict[str, pa.Array]:
     """What HTTP and TCP entries share; the rest goes to ``parts`` of the attributes."""
     started, _ = cols.start_micros(common.field("start_time"))
-    direct, _ = cols.address(common.field("downstream_direct_remote_address"))
-    remote, port = cols.address(common.field("downstream_remote_address"))
+    direct, _ = cols.address(common.field("downstream_direct_remote_address"), export_of)
+    remote, port = cols.address(common.field("downstream_remote_address"), export_of)
     remote = pc.if_else(pa.array(port != 0), remote, NULL)  # port 0: taken from X-Forwarded-For
     source = pc.coalesce(direct, remote)
-    upstream, _ = cols.address(common.field("upstream_remote_address"))
+    upstream, _ = cols.address(common.field("upstream_remote_address"), export_of)
     cluster = null_if_empty(pc.utf8_rtrim(cols.text_of(common, "upstream_cluster"), ";"))
-    tls = common.field("tls_properties")
+    tls = cols.tls(common.field("tls_properties"), export_of)
     attempts = common.field("upstream_request_attempt_count")
     unknown = pc.and_(pc.equal(attempts, 0), pc.is_valid(upstream))  # an Envoy that does not count
     reporter = _reporter(cluster, source, streams, export_of)
@@ -215,7 +224,7 @@ def _common_columns(
     # connection was to the destination.
     arrived = pc.is_in(reporter, pa.array(["destination", "waypoint"]))
     last = cols.micros(common.field("time_to_last_downstream_tx_byte"))
-    tags = cols.Pairs(common.field("custom_tags"), _TAG_KEYS)
+    tags = cols.StringMap(common.field("custom_tags"), export_of, _TAG_KEYS)
     columns: dict[str, pa.Array] = {
         "export": pa.array(export_of),
         "time": pa.array(started).cast(MOMENT),
@@ -224,17 +233,17 @@ def _common_columns(
         "signal": pa.repeat("als", len(export_of)),
         "emitter": streams.emitters(export_of),
         "route": cols.text_of(common, "route_name"),
-        "response_flags": cols.response_flags(common.field("response_flags")),
+        "response_flags": cols.response_flags(common.field("response_flags"), export_of),
         "upstream_cluster": cluster,
         "source_address": source,
         "upstream_address": upstream,
-        "upstream_local_address": cols.address(common.field("upstream_local_address"))[0],
-        "downstream_local_address": cols.address(common.field("downstream_local_address"))[0],
-        "sni": text_column(tls.field("sni"), limits.NAME_BYTES),
-        "source_principal": cols.first_uri(tls.field("peer")),
-        "destination_principal": pc.if_else(arrived, cols.first_uri(tls.field("local")), NULL),
+        "upstream_local_address": cols.address(common.field("upstream_local_address"), export_of)[0],
+        "downstream_local_address": cols.address(common.field("downstream_local_address"), export_of)[0],
+        "sni": tls.sni,
+        "source_principal": tls.peer,
+        "destination_principal": pc.if_else(arrived, tls.local, NULL),
         "attempts": pc.if_else(unknown, pa.scalar(None, pa.uint32()), attempts).cast(pa.int32(), safe=False),
-        "tls": cols.tls_of(tls),
+        "tls": tls.kind,
         "tagged_trace_id": tags.text("trace_id", promote=False),
         "tagged_span_id": tags.text("span_id", promote=False),
         "stream_id": cols.text_of(common, "stream_id"),
@@ -268,24 +277,27 @@ def _reporter(
 
 
 def _http_columns(
-    rows: pa.RecordBatch, common: dict[str, pa.Array], parts: list[cols.Part]
+    rows: pa.RecordBatch, export_of: np.ndarray, common: dict[str, pa.Array], parts: list[cols.Part]
 ) -> dict[str, pa.Array]:
     request, response = rows.column("request"), rows.column("response")
-    asked = cols.Pairs(request.field("request_headers"), _REQUEST_KEYS, "http.request.header.")
-    answered = cols.Pairs(response.field("response_headers"), _RESPONSE_KEYS, "http.response.header.")
-    trailed = cols.Pairs(response.field("response_trailers"), _RESPONSE_KEYS, "http.response.trailer.")
+    asked = cols.StringMap(request.field("request_headers"), export_of, _REQUEST_KEYS, "http.request.header.")
+    answered = cols.StringMap(
+        response.field("response_headers"), export_of, _RESPONSE_KEYS, "http.response.header."
+    )
+    trailed = cols.StringMap(
+        response.field("response_trailers"), export_of, _RESPONSE_KEYS, "http.response.trailer."
+    )
     request_id = pc.coalesce(cols.text_of(request, "request_id"), asked.text("x-request-id"))
     method = cols.named(request.field("request_method"), cols.METHODS)
     path = pc.coalesce(cols.text_of(request, "original_path"), cols.text_of(request, "path"))
     user_agent = cols.text_of(request, "user_agent")
     version = cols.named(rows.column("protocol_version"), cols.VERSIONS)
     status, _ = integers(pc.coalesce(trailed.text("grpc-status"), answered.text("grpc-status")))
-    looks = pc.and_(pc.equal(method, "POST"), pc.match_substring_regex(path, _GRPC_PATH))
     grpc = [
         pc.is_valid(status),
         pc.starts_with(asked.text("content-type", promote=False), "application/grpc"),
         pc.starts_with(answered.text("content-type", promote=False), "application/grpc"),
-        pc.and_(pc.and_(looks, pc.equal(version, "2")), pc.starts_with(user_agent, "grpc-")),
+        cols.looks_grpc(method, version, user_agent, path),
     ]
     is_grpc = np.logical_or.reduce(
         [pc.fill_null(found, False).to_numpy(zero_copy_only=False) for found in grpc]
@@ -316,26 +328,22 @@ def _http_columns(
     }
 
 
-def _trace(asked: cols.Pairs, common: dict[str, pa.Array]) -> dict[str, pa.Array]:
+def _trace(asked: cols.StringMap, common: dict[str, pa.Array]) -> dict[str, pa.Array]:
     """Trace and span id from traceparent, else B3 headers, else custom tags."""
-    parent = asked.text("traceparent")
-    whole = pc.match_substring_regex(parent, r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
-    parent = pc.if_else(whole, parent, NULL)
-    short = asked.text("x-b3-traceid")
-    if short.null_count < len(short):  # 64-bit ids are padded on the left
-        short = pc.utf8_lpad(short, 32, "0")
-    trace = pc.coalesce(pc.utf8_slice_codeunits(parent, 3, 35), short, common["tagged_trace_id"])
-    span = pc.coalesce(
-        pc.utf8_slice_codeunits(parent, 36, 52), asked.text("x-b3-spanid"), common["tagged_span_id"]
-    )
-    return {
-        "trace_id": ids.trace_ids(ids.from_hex(trace, 16))[0],
-        "span_id": ids.span_ids(ids.from_hex(span, 8))[0],
-    }
+    trace, span, whole = ids.from_traceparent(asked.text("traceparent"))
+    short, short_span = asked.text("x-b3-traceid"), asked.text("x-b3-spanid")
+    if not whole.all():
+        if short.null_count < len(short):  # 64-bit ids are padded on the left
+            short = pc.utf8_lpad(short, 32, "0")
+        other = ids.from_hex(pc.coalesce(short, common["tagged_trace_id"]), 16)
+        other_span = ids.from_hex(pc.coalesce(short_span, common["tagged_span_id"]), 8)
+        trace = np.where(whole[:, None], trace, other)
+        span = np.where(whole[:, None], span, other_span)
+    return {"trace_id": ids.trace_ids(trace)[0], "span_id": ids.span_ids(span)[0]}
 
 
 def _tcp_columns(
-    rows: pa.RecordBatch, common: dict[str, pa.Array], parts: list[cols.Part]
+    rows: pa.RecordBatch, _: np.ndarray, common: dict[str, pa.Array], parts: list[cols.Part]
 ) -> dict[str, pa.Array]:
     count, connection = rows.num_rows, rows.column("connection")
     columns: dict[str, pa.Array] = {

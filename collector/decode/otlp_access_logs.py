@@ -127,7 +127,7 @@ def _fields(table: AttributeTable, body: pa.StringArray) -> tuple[pa.Table | Non
         values = take(_text(said[name]), where[at])
         attribute = table.positions(FIELD_KEYS[name])
         if (attribute >= 0).any():
-            found = take(table.values, attribute[at])
+            found = table.at(attribute[at])
             # Envoy writes '-' for nothing; where the body knows better it stays.
             values = pc.coalesce(pc.if_else(pc.equal(found, "-"), NULL, found), values)
             table.drop(attribute[at])
@@ -167,7 +167,7 @@ class _Named:
 
         def said(name: str) -> pa.Array:
             keys = identity.LOG_LABELS[name]
-            values = take(table.values, table.positions(keys)[at])
+            values = table.at(table.positions(keys)[at])
             for key in (*keys, *identity.RESOURCE_LABELS.get(name, ())):
                 values = pc.coalesce(values, spread(_looked_up(resource, key), group))
             return pc.if_else(pc.is_in(values, pa.array(["", "-"])), NULL, values)
