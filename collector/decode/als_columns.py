@@ -74,9 +74,18 @@ def text_of(parent: pa.StructArray, name: str) -> pa.StringArray:
     return text_column(parent.field(name))
 
 
-def address(raw: pa.BinaryArray, export_of: np.ndarray) -> tuple[pa.StringArray, np.ndarray]:
-    """'IP:PORT', '[v6]:PORT', a pipe's path or 'envoy://LISTENER/ID'; and the port (0: none)."""
-    rows, which = parse_distinct("Address", raw, export_of)
+@dataclass(frozen=True)
+class Address:
+    """One address of each entry: 'IP:PORT', '[v6]:PORT', a pipe's path or 'envoy://LISTENER/ID'; port 0: none."""
+
+    text: pa.StringArray
+    port: np.ndarray
+
+
+def addresses(common: pa.StructArray, names: Sequence[str], export_of: np.ndarray) -> list[Address]:
+    """These fields of ``common``. They are opened together: they share addresses, and a small call costs its start."""
+    raw = pa.concat_arrays([common.field(name) for name in names])
+    rows, which = parse_distinct("Address", raw, np.tile(export_of, len(names)))
     socket, pipes, internal = rows.column("socket"), rows.column("pipe"), rows.column("internal")
     host = text_column(socket.field("address"), limits.NAME_BYTES)
     port = socket.field("port")
@@ -89,7 +98,8 @@ def address(raw: pa.BinaryArray, export_of: np.ndarray) -> tuple[pa.StringArray,
         endpoint = to_text(internal.field("endpoint_id"), limits.NAME_BYTES)
         inside = pc.binary_join_element_wise("envoy://", listener, "/", endpoint, "")
         text = pc.coalesce(text, pipe, inside)
-    return take(text, which), port.to_numpy()[which]
+    ports = port.to_numpy()
+    return [Address(take(text, one), ports[one]) for one in which.reshape(len(names), len(common))]
 
 
 def start_micros(column: pa.StructArray) -> tuple[np.ndarray, np.ndarray]:

@@ -45,6 +45,13 @@ _REQUEST_KEYS = KnownKeys(
 )
 _RESPONSE_KEYS = KnownKeys(["content-type", "grpc-status"])
 _TAG_KEYS = KnownKeys(["trace_id", "span_id"])
+_ADDRESSES = (
+    "downstream_direct_remote_address",
+    "downstream_remote_address",
+    "downstream_local_address",
+    "upstream_remote_address",
+    "upstream_local_address",
+)
 _TIMES = {
     "request_last_rx_us": "time_to_last_rx_byte",
     "upstream_first_tx_us": "time_to_first_upstream_tx_byte",
@@ -210,15 +217,13 @@ def _common_columns(
 ) -> dict[str, pa.Array]:
     """What HTTP and TCP entries share; the rest goes to ``parts`` of the attributes."""
     started, _ = cols.start_micros(common.field("start_time"))
-    direct, _ = cols.address(common.field("downstream_direct_remote_address"), export_of)
-    remote, port = cols.address(common.field("downstream_remote_address"), export_of)
-    remote = pc.if_else(pa.array(port != 0), remote, NULL)  # port 0: taken from X-Forwarded-For
-    source = pc.coalesce(direct, remote)
-    upstream, _ = cols.address(common.field("upstream_remote_address"), export_of)
+    direct, remote, local, upstream, upstream_local = cols.addresses(common, _ADDRESSES, export_of)
+    # Port 0: taken from X-Forwarded-For.
+    source = pc.coalesce(direct.text, pc.if_else(pa.array(remote.port != 0), remote.text, NULL))
     cluster = null_if_empty(pc.utf8_rtrim(cols.text_of(common, "upstream_cluster"), ";"))
     tls = cols.tls(common.field("tls_properties"), export_of)
     attempts = common.field("upstream_request_attempt_count")
-    unknown = pc.and_(pc.equal(attempts, 0), pc.is_valid(upstream))  # an Envoy that does not count
+    unknown = pc.and_(pc.equal(attempts, 0), pc.is_valid(upstream.text))  # an Envoy that does not count
     reporter = _reporter(cluster, source, streams, export_of)
     # The certificates are of the downstream side: ours stands for the destination only where the
     # connection was to the destination.
@@ -236,9 +241,9 @@ def _common_columns(
         "response_flags": cols.response_flags(common.field("response_flags"), export_of),
         "upstream_cluster": cluster,
         "source_address": source,
-        "upstream_address": upstream,
-        "upstream_local_address": cols.address(common.field("upstream_local_address"), export_of)[0],
-        "downstream_local_address": cols.address(common.field("downstream_local_address"), export_of)[0],
+        "upstream_address": upstream.text,
+        "upstream_local_address": upstream_local.text,
+        "downstream_local_address": local.text,
         "sni": tls.sni,
         "source_principal": tls.peer,
         "destination_principal": pc.if_else(arrived, tls.local, NULL),
