@@ -69,6 +69,7 @@ def follow(settings: CollectorSettings, targets: tuple[FollowTarget, ...], stopp
         settings.journal_limit_bytes,
         settings.rotate_bytes,
         settings.rotate_s,
+        settings.disk_free_min_bytes,
     )
     watch = Watch(targets, positions)
     follower = Follower(watch, positions, Writers(targets), journal, metrics, stopping)

@@ -45,7 +45,8 @@ def writer_name(prefix: str) -> str:
 class JournalWriter:
     """Appends batches from any thread; one thread of its own writes them.
 
-    ``limit_bytes`` is for the whole folder (all writers together; None: no limit).
+    ``limit_bytes`` is for the whole folder (all writers together; None: no limit). ``disk_free_min_bytes`` of its
+    disk are left for the store: it cannot seal, and thereby make room, on a full one.
     """
 
     def __init__(
@@ -55,12 +56,14 @@ class JournalWriter:
         limit_bytes: int | None = 4 << 30,
         rotate_bytes: int = 64 << 20,
         rotate_seconds: float = 60,
+        disk_free_min_bytes: int = 256 << 20,
     ) -> None:
         self.folder = Path(folder)
         self.writer = writer
         self.limit_bytes = limit_bytes
         self.rotate_bytes = rotate_bytes
         self.rotate_seconds = rotate_seconds
+        self.disk_free_min_bytes = disk_free_min_bytes
         self.names: list[str] = []  # files begun by this writer, oldest first
         self.written_bytes = 0
         self.failed_writes = 0
@@ -71,6 +74,7 @@ class JournalWriter:
         self._wake = threading.Condition()
         self._closing = False
         self._usage = 0
+        self._disk_free = 0
         self._usage_read_at = float("-inf")
         self.folder.mkdir(parents=True, exist_ok=True)
         _remove_unnamed(self.folder)
@@ -100,7 +104,7 @@ class JournalWriter:
         self._thread.join()
 
     def is_full(self) -> bool:
-        return self.limit_bytes is not None and self.usage_bytes() >= self.limit_bytes
+        return self._why_full(0) is not None
 
     def usage_bytes(self) -> int:
         """Bytes of all journal files in the folder, at most 0.2 s old plus what we wrote since."""
@@ -108,7 +112,21 @@ class JournalWriter:
         if now - self._usage_read_at > _USAGE_TTL_S:
             self._usage_read_at = now
             self._usage = _folder_bytes(self.folder)
+            disk = os.statvfs(self.folder)
+            self._disk_free = disk.f_bavail * disk.f_frsize
         return self._usage
+
+    def _why_full(self, more_bytes: int) -> str | None:
+        """Why there is no room for so many bytes more, as a sentence; None where there is."""
+        used = self.usage_bytes()
+        if self.limit_bytes is not None and used + max(more_bytes, 1) > self.limit_bytes:
+            return f"The journal has reached its limit of {self.limit_bytes} bytes; try again later."
+        if self._disk_free - more_bytes < self.disk_free_min_bytes:
+            return (
+                f"The disk is nearly full: {self._disk_free >> 20} MiB are free, {self.disk_free_min_bytes >> 20} "
+                "must be left. Make room on it, or lower rows_kept_bytes; then try again."
+            )
+        return None
 
     # The rest runs in the journal's own thread.
 
@@ -152,13 +170,11 @@ class JournalWriter:
             frames.append((parts, size, future))
         if not frames:
             return
-        if self.limit_bytes is not None and self.usage_bytes() + total > self.limit_bytes:
+        if (why := self._why_full(total)) is not None:
             # What is finished can be sealed and make room; an open file cannot.
             if self._file is not None:
                 self._finish()
-            full = JournalFull(
-                f"The journal has reached its limit of {self.limit_bytes} bytes; try again later."
-            )
+            full = JournalFull(why)
             for _, _, future in frames:
                 future.set_exception(full)
             return
@@ -172,6 +188,7 @@ class JournalWriter:
         else:
             self.written_bytes += total
             self._usage += total
+            self._disk_free -= total
             self.synced_writes += 1
             for _, size, future in frames:
                 future.set_result(size)

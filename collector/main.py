@@ -77,6 +77,7 @@ class Collector:
             settings.journal_limit_bytes,
             settings.rotate_bytes,
             settings.rotate_s,
+            settings.disk_free_min_bytes,
         )
         self.intake = Intake(self.journal, decoders, self.metrics, settings.waiting_limit_bytes)
         self.grpc = GrpcServer(settings, self.intake, split_identifier)

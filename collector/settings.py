@@ -35,6 +35,7 @@ class CollectorSettings(BaseModel):
     client_ca: Path | None = None
     allow_anonymous: bool = False
     journal_limit_bytes: int = Field(default=4096 * MIB, ge=MIB)
+    disk_free_min_bytes: int = Field(default=256 * MIB, ge=0)
     waiting_limit_bytes: int = Field(default=256 * MIB, ge=MIB)
     body_limit_bytes: int = Field(default=64 * MIB, ge=1024, le=1024 * MIB)
     body_timeout_s: float = Field(default=30, gt=0)

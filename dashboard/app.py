@@ -105,8 +105,9 @@ def _mount_pages(dash_app: Dash, queries: Any, settings: DashboardSettings) -> N
     )
     shell.register(dash_app)
     graph.register(dash_app, live)
-    for page in (panel, traces, trace, status_page):
+    for page in (panel, traces, trace):
         page.register(dash_app, queries)
+    status_page.register(dash_app, queries, settings)
 
 
 def _end_routes(server: FastAPI, included: Iterable[Any]) -> None:

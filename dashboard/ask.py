@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
+
+from dashboard import query_times
 
 AT_ONCE = 4
 
@@ -26,5 +29,13 @@ async def ask(method: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     Whatever ``method`` raises (``store.errors.BadQuery``) is raised here.
     """
     loop = asyncio.get_running_loop()
-    call: Callable[[], Any] = functools.partial(method, *args, **kwargs)
+    call: Callable[[], Any] = functools.partial(_timed, method, *args, **kwargs)
     return await loop.run_in_executor(_POOL, call)
+
+
+def _timed(method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    began = time.perf_counter()
+    try:
+        return method(*args, **kwargs)
+    finally:
+        query_times.observe(getattr(method, "__name__", "other"), time.perf_counter() - began)

@@ -14,6 +14,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from dashboard import query_times
+
 Series = dict[str, Any]  # {"name", "type", "help", "samples": [{"labels": {…}, "value": n}]}
 
 _NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
@@ -60,6 +62,11 @@ def own() -> list[Series]:
             time.process_time(),
         ),
     ]
+
+
+def everything(data: Path | None, status: dict[str, Any]) -> list[Series]:
+    """The series of all our processes."""
+    return [*from_snapshots(data), *own(), *query_times.series(), *from_status(status)]
 
 
 def exposition(series: Iterable[Series]) -> str:

@@ -35,8 +35,7 @@ def build_router(settings: DashboardSettings, status: Callable[[], dict[str, Any
     @router.get("/metrics")
     async def metrics_text() -> Response:
         def collect() -> str:
-            series = [*metrics.from_snapshots(settings.data), *metrics.own(), *metrics.from_status(status())]
-            return metrics.exposition(series)
+            return metrics.exposition(metrics.everything(settings.data, status()))
 
         return Response(await ask(collect), media_type=metrics.CONTENT_TYPE)
 

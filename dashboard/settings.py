@@ -6,9 +6,10 @@ One frozen object, checked when it is made; a bad value is a sentence, not a sta
 from __future__ import annotations
 
 import ipaddress
+import re
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 
 class DashboardSettings(BaseModel):
@@ -18,6 +19,7 @@ class DashboardSettings(BaseModel):
     ``tokens``: any of these opens the API (bearer) and the pages (login); empty: open to whoever may connect.
     ``allowed_hosts``: further names a browser may use for this server (``Host``), without port.
     ``data``: the data folder; only ``data/run/*.metrics.json`` is read, for ``/metrics``.
+    ``own_metrics_to``: the OTLP receiver (gRPC) that gets the same by push, every ``own_metrics_interval_s``.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -29,11 +31,20 @@ class DashboardSettings(BaseModel):
     allowed_hosts: tuple[str, ...] = ()
     tls: bool = False
     data: Path | None = None
+    own_metrics_to: str | None = None
+    own_metrics_interval_s: float = Field(default=15, ge=1)
 
     @field_validator("ui", "grpc", "http")
     @classmethod
     def _is_an_address(cls, value: str) -> str:
         split_address(value)
+        return value
+
+    @field_validator("own_metrics_to")
+    @classmethod
+    def _is_an_endpoint(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"https?://[^/\s]+:\d+", value):
+            raise ValueError(f"{value!r} is no OTLP endpoint, for example http://127.0.0.1:4317")
         return value
 
     @field_validator("tokens")

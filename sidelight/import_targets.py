@@ -16,6 +16,7 @@ from sidelight.questions import CannotAnswer, call_server
 
 DIGESTS_PER_CALL = 1000
 _VISIBLE_WAIT_S = 30.0
+_TICK_BYTES = 16 * 1024 * 1024
 
 
 class NoTarget(RuntimeError):
@@ -94,8 +95,10 @@ class StoreTarget:
             ) from error
         self.journal_dir = data_dir / "journal"
         try:
-            # One thread of DuckDB's: the other processor reads lines meanwhile.
-            self._store: Any = Store(StoreSettings(data_dir=data_dir, threads=1))
+            # One thread of DuckDB's: the other processor reads lines meanwhile. Nobody asks, so much is loaded at once:
+            # what a transaction adds beyond 122,880 rows DuckDB does not copy at its end.
+            settings = StoreSettings(data_dir=data_dir, threads=1, tick_bytes=_TICK_BYTES)
+            self._store: Any = Store(settings)
             self._store.open()
             self._store.poll_once()  # what was imported before and not sealed is known too
             self._store.start()

@@ -6,6 +6,7 @@ not sealed stays in the journal and is loaded again.
 
 from __future__ import annotations
 
+import gc
 import os
 import ssl
 import threading
@@ -48,6 +49,7 @@ def run_store_process(settings: dict[str, Any]) -> int:
 
     from collector.quiet_server import QuietServer
     from dashboard.app import build_app
+    from dashboard.metrics import everything
     from store.engine import Store
     from store.queries import Queries
 
@@ -60,7 +62,17 @@ def run_store_process(settings: dict[str, Any]) -> int:
         if settings["token_file"]:
             shown = tuple(token.decode() for token in read_tokens(Path(settings["token_file"])))
             tokens = (*shown, local_token(Path(settings["data"])))
-        app = build_app(Queries(store), dashboard_settings(settings, tokens))
+        shown_settings = dashboard_settings(settings, tokens)
+        queries = Queries(store)
+        app = build_app(queries, shown_settings)
+        if shown_settings.own_metrics_to:
+            from sidelight.own_metrics import OwnMetrics
+
+            OwnMetrics(
+                shown_settings.own_metrics_to,
+                shown_settings.own_metrics_interval_s,
+                lambda: everything(shown_settings.data, queries.status()),
+            )
         host, _, port = settings["ui"].rpartition(":")
         config = uvicorn.Config(
             app,
@@ -74,6 +86,9 @@ def run_store_process(settings: dict[str, Any]) -> int:
             ssl_ca_certs=settings["client_ca"],
             ssl_cert_reqs=ssl.CERT_REQUIRED if settings["client_ca"] else ssl.CERT_NONE,
         )
+        # What is here by now stays: every answer of a thousand edges made the collector walk all of it again.
+        gc.collect()
+        gc.freeze()
         QuietServer(config).run()
     finally:
         store.stop()

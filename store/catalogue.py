@@ -19,7 +19,9 @@ from store.errors import NewerStore, OlderStore
 from store.frames import ExportMark
 from store.statements import sql
 
-VERSION = 3
+VERSION = 4
+MIGRATIONS = {3: "schema/migrate_3"}
+"""What brings a folder of a version to the next one, when it is opened; older ones are refused."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +45,15 @@ def attach_catalogue(database: Database, path: Path) -> None:
         version = _version(cursor)
         if version is not None and version > VERSION:
             raise NewerStore(str(path), version, VERSION)
-        if version is not None and version < VERSION:
+        if version is not None and version < min(MIGRATIONS):
             raise OlderStore(str(path), version, VERSION)
-        if version is None:
+        if version != VERSION:
             with transaction(cursor):
-                cursor.execute(sql("schema/catalogue", known="catalogue"))
+                if version is None:
+                    cursor.execute(sql("schema/catalogue", known="catalogue"))
+                for step in range(version or VERSION, VERSION):
+                    cursor.execute(sql(MIGRATIONS[step], known="catalogue"))
+                cursor.execute("DELETE FROM catalogue.about WHERE key = 'schema_version'")
                 cursor.execute(
                     "INSERT INTO catalogue.about VALUES ('schema_version', ?)", [json.dumps(VERSION)]
                 )
@@ -99,6 +105,14 @@ def record_segments(cursor: Cursor, segments: list[Segment], now: datetime) -> N
 
 def record_sealed_journal(cursor: Cursor, name: str, now: datetime) -> None:
     cursor.execute("INSERT INTO catalogue.sealed_journals VALUES (?, ?)", [name, now])
+
+
+def forget_sealed_journals(cursor: Cursor, before: datetime, present: list[str]) -> None:
+    """Drop the names of journals sealed before ``before`` of which no file is left: none has that name again."""
+    cursor.execute(
+        "DELETE FROM catalogue.sealed_journals WHERE sealed_at < ? AND NOT list_contains(?::VARCHAR[], name)",
+        [before, present],
+    )
 
 
 def record_delivered(cursor: Cursor, marks: list[ExportMark], forget_before_us: int) -> None:

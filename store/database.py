@@ -21,6 +21,15 @@ Cursor = duckdb.DuckDBPyConnection
 Error = duckdb.Error
 CORRUPT = (duckdb.IOException, duckdb.InternalException, duckdb.SerializationException, duckdb.FatalException)
 
+NOT_OF_FILES = (
+    duckdb.InterruptException,
+    duckdb.OutOfMemoryException,
+    duckdb.ParserException,
+    duckdb.BinderException,
+    duckdb.CatalogException,
+)
+"""What a statement may fail with although every file can be read."""
+
 Interrupted = duckdb.InterruptException
 SELECTING = ("SELECT",)
 """Kinds of statement that only read (FROM, DESCRIBE, SHOW, SUMMARIZE parse as SELECT)."""

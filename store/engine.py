@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import Any
 
 from store.catalogue import Segment, read_delivered, read_sealed_journals, read_segments
-from store.database import Cursor, Database, arrow_relations
+from store.database import Cursor, Database, Error, arrow_relations
 from store.digests import DeliveredBook
 from store.errors import StoreFailed
 from store.hot import HotSlices, drop_slice
@@ -24,7 +24,7 @@ from store.journal_files import JournalFile, list_journals, remove_journal
 from store.loader import load_batches
 from store.physical import ROW_TABLES
 from store.published import Publisher
-from store.reading import open_views
+from store.reading import in_window, open_views
 from store.recovery import open_catalogue, reconcile_segments, remove_scratch, restore_from_published
 from store.registry import refresh_instances
 from store.relations import empty_arrow
@@ -33,6 +33,7 @@ from store.settings import StoreSettings
 from store.sql_worker import SqlLimits, run_statement
 from store.statements import sql
 from store.status import describe
+from store.upkeep import Upkeep
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +68,7 @@ class Store:
         self._unlinkable: list[str] = []
         self._is_published = False
         self._publisher: Publisher | None = None
+        self._upkeep = Upkeep(settings, self._swap, lambda name: self.step(name))
         self._loading = threading.Lock()
         self._sealing = threading.Lock()
         self._stopping = threading.Event()
@@ -85,6 +87,7 @@ class Store:
         self._database, was_damaged = open_catalogue(self._make_database, settings)
         with contextlib.closing(self._database.cursor()) as cursor:
             cursor.execute(sql("load/macros"))
+            cursor.execute(sql("macros/saturated"))
             cursor.execute(sql("macros/background_of"))
             if was_damaged:
                 restore_from_published(self._database, cursor, settings.published)
@@ -98,6 +101,7 @@ class Store:
                     cursor.execute(f"CREATE TABLE hot.empty_{table} AS FROM incoming")
             refresh_instances(cursor)
             self._segments = read_segments(cursor)
+            self._upkeep.check_sizes(cursor, self._segments)
             read_delivered(cursor, self._book)
         self._publisher = Publisher(self._database, settings)
         self._is_published = settings.published.exists() and not was_damaged
@@ -262,9 +266,26 @@ class Store:
         return sealed
 
     def _seal_waiting(self) -> int:
-        if self._next_to_seal() is None and self._is_published:
-            return 0
-        return self.seal(all=False)
+        if self._upkeep.is_due() and self._next_to_seal() is None:
+            return self.tidy(once=True)
+        return 0 if self._next_to_seal() is None and self._is_published else self.seal(all=False)
+
+    def tidy(self, now: datetime | None = None, once: bool = False) -> int:
+        """Merge small segments, drop old ones (``store.upkeep``); returns in how many steps."""
+        steps = 0
+        with self._sealing, contextlib.closing(self.database.cursor()) as cursor:
+            while not self._stopping.is_set() and self._upkeep.turn(cursor, self._segments, now):
+                steps += 1
+                if once:
+                    break
+            self._publish_and_unlink()
+        return steps
+
+    def _swap(self, gone: list[Segment], new: list[Segment], do_commit: Callable[[], None]) -> None:
+        with self.lock:
+            do_commit()
+            self._segments = [one for one in self._segments if one not in gone] + new
+            self._is_published = False
 
     def _next_to_seal(self) -> JournalFile | None:
         with self.lock:
@@ -306,8 +327,9 @@ class Store:
         try:
             assert self._publisher is not None
             self._publisher.publish(segments, self.step)
-        except BaseException:
+        except BaseException as error:
             self._is_published = False
+            self._upkeep.suspect(error, segments)
             raise
         for name in unlinkable:
             remove_journal(self.settings.journal / name)
@@ -327,7 +349,7 @@ class Store:
         the block is rolled back.
         """
         cursor = self.database.cursor()
-        held = []
+        held, segments = [], list[Segment]()
         try:
             with self.lock:
                 held = self._slices.retain()
@@ -337,6 +359,9 @@ class Store:
                 cursor.execute("SELECT 1 FROM hot.empty_activity, catalogue.about LIMIT 0")
             open_views(cursor, self.settings, held, segments, from_time, to_time)
             yield cursor
+        except Error as error:
+            self._upkeep.suspect(error, in_window(segments, from_time, to_time))
+            raise
         finally:
             with contextlib.suppress(Exception):
                 cursor.execute("ROLLBACK")
@@ -358,14 +383,7 @@ class Store:
 
     def sql(self, statement: str, format: str = "json") -> bytes:
         """One ad-hoc statement in a worker process (see ``store.sql_worker``). Raises BadQuery."""
-        settings = self.settings
-        limits = SqlLimits(
-            settings.sql_time_limit_s,
-            settings.sql_memory_limit,
-            settings.sql_row_limit,
-            settings.sql_byte_limit,
-        )
-        return run_statement(settings.data_dir, statement, format, limits)
+        return run_statement(self.settings.data_dir, statement, format, SqlLimits.of(self.settings))
 
     def status(self) -> dict[str, Any]:
         """Numbers of the store itself, for /metrics and /api/health."""
@@ -375,7 +393,7 @@ class Store:
                 self._slices.all(),
                 self._segments,
                 list(self._files.values()),
-                self._counters,
+                self._counters | self._upkeep.counters,
                 loaded_at=self._loaded_at,
                 load_seconds=self._load_seconds,
                 failure=self.failure,

@@ -12,7 +12,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from store.asking import ask_rows
+import pyarrow as pa
+
+from store.asking import ask_rows, ask_table
+from store.ends import keep_ends
 from store.graph_health import Traffic, health_of
 from store.metric_facts import has_series, is_estimate, joined_facts
 from store.node_ids import id_of, number_of
@@ -34,6 +37,7 @@ class Edge:
     protocol: str
     client: Tally = field(default_factory=Tally)
     server: Tally = field(default_factory=Tally)
+    traffic: Traffic = field(default_factory=Traffic)
     services: dict[str, int] = field(default_factory=dict)
     tls: dict[str, int] = field(default_factory=dict)
     quantiles: dict[tuple[str, str], list[float]] = field(default_factory=dict)
@@ -64,15 +68,18 @@ class Graph:
 
 def answer_graph(cursor: Any, query: GraphQuery) -> Json:
     """The JSON of `/api/graph`, asked over a cursor whose relations hold the window."""
+    keep_ends(cursor)
     facts = ask_facts(cursor, query.window, query.type, query.window.microseconds, query.success)
-    numbers = {fact[end] for fact in facts if fact["fact"] == "count" for end in ("source_no", "target_no")}
+    numbers = {
+        number for fact in facts if fact.fact == "count" for number in (fact.source_no, fact.target_no)
+    }
     return graph_json(build_graph(facts, ask_nodes(cursor, query.type, numbers)), query)
 
 
 def ask_facts(
     cursor: Any, window: Window, grain: str, step_us: int, success: str, only: int | None = None
 ) -> list[Fact]:
-    """Rows of `edge_facts` and, where there are any, `metric_facts`, with `outcome`, as mappings."""
+    """Rows of `edge_facts` and, where there are any, `metric_facts`, with `outcome`."""
     values = {
         "from_time": window.from_time,
         "to_time": window.to_time,
@@ -81,10 +88,15 @@ def ask_facts(
         "only_no": only,
         "success": success,
     }
-    facts: list[Fact] = list(ask_rows(cursor, "graph_facts", values))
+    facts = _read_facts(ask_table(cursor, "graph_facts", values))
     if has_series(cursor):
-        facts = joined_facts(facts, list(ask_rows(cursor, "metric_facts", values)), only)
+        facts = joined_facts(facts, _read_facts(ask_table(cursor, "metric_facts", values)), only)
     return facts
+
+
+def _read_facts(table: pa.Table) -> list[Fact]:
+    columns = [table[name].to_pylist() for name in Fact._fields]
+    return [Fact._make(row) for row in zip(*columns, strict=True)]
 
 
 def ask_nodes(cursor: Any, grain: str, numbers: Iterable[int]) -> dict[int, Json]:
@@ -105,43 +117,49 @@ def build_graph(facts: Iterable[Fact], names: dict[int, Json]) -> Graph:
     graph = Graph(nodes={number: Node(row) for number, row in names.items()})
     latencies: list[Fact] = []
     for fact in facts:
-        if fact["fact"] == "count":
+        if fact.fact == "count":
             _add_count(graph, fact)
         else:
             latencies.append(fact)
     for fact in latencies:
-        if fact["fact"] == "latency" and fact["edge_no"] in graph.edges:
-            edge = graph.edges[fact["edge_no"]]
-            edge.quantiles[fact["view"], fact["leg"]] = fact["quantiles_us"]
+        if fact.fact == "latency" and fact.edge_no in graph.edges:
+            edge = graph.edges[fact.edge_no]
+            edge.quantiles[fact.view, fact.leg] = fact.quantiles_us
             if is_estimate(fact):
-                edge.bucketed.add((fact["view"], fact["leg"]))
-        elif fact["fact"] == "node" and fact["view"] == "client" and fact["target_no"] in graph.nodes:
-            graph.nodes[fact["target_no"]].quantiles = fact["quantiles_us"]
+                edge.bucketed.add((fact.view, fact.leg))
+        elif fact.fact == "node" and fact.view == "client" and fact.target_no in graph.nodes:
+            graph.nodes[fact.target_no].quantiles = fact.quantiles_us
+    for edge in graph.edges.values():
+        _add_edge(graph, edge)
     return graph
 
 
 def _add_count(graph: Graph, fact: Fact) -> None:
-    edge = graph.edges.get(fact["edge_no"])
+    edge = graph.edges.get(fact.edge_no)
     if edge is None:
-        edge = graph.edges[fact["edge_no"]] = Edge(fact["source_no"], fact["target_no"], fact["protocol"])
-    requests = fact["requests"]
-    # Only the called side's listener knows how the hop was secured; an outbound row tells the hop before.
-    if fact["leg"] == "in" and fact["view"] == "server" and fact["tls"] is not None:
-        edge.tls[fact["tls"]] = edge.tls.get(fact["tls"], 0) + requests
-    if fact["view"] == "server":
+        edge = graph.edges[fact.edge_no] = Edge(fact.source_no, fact.target_no, fact.protocol)
+    if fact.view == "server":
         edge.server.add(fact)
+        # Only the called side's listener knows how the hop was secured; an outbound row tells the hop before.
+        if fact.leg == "in" and fact.tls is not None:
+            edge.tls[fact.tls] = edge.tls.get(fact.tls, 0) + fact.requests
         return
     edge.client.add(fact)
+    edge.traffic.add(edge.protocol, fact.status_code, fact.grpc_status, fact.outcome, fact.requests)
+    if fact.share_service is not None:
+        edge.services[fact.share_service] = edge.services.get(fact.share_service, 0) + fact.requests
+
+
+def _add_edge(graph: Graph, edge: Edge) -> None:
+    """To the sums of its two nodes."""
     caller, callee = graph.nodes[edge.source], graph.nodes[edge.target]
-    if fact["share_service"] is not None:
-        edge.services[fact["share_service"]] = edge.services.get(fact["share_service"], 0) + requests
-        callee.services[fact["share_service"]] = callee.services.get(fact["share_service"], 0) + requests
-    kind = (edge.protocol, fact["status_code"], fact["grpc_status"], fact["outcome"], requests)
-    caller.traffic_out.add(*kind)
-    callee.traffic_in.add(*kind)
+    caller.traffic_out.join(edge.traffic)
+    callee.traffic_in.join(edge.traffic)
+    for service, requests in edge.services.items():
+        callee.services[service] = callee.services.get(service, 0) + requests
     if edge.protocol != "tcp":
-        caller.out.add(fact)
-        callee.into.add(fact)
+        caller.out.join(edge.client)
+        callee.into.join(edge.client)
 
 
 def graph_json(graph: Graph, query: GraphQuery) -> Json:
@@ -232,9 +250,9 @@ def _edge_json(number: int, edge: Edge, share: float | None, seconds: float) -> 
         "client_gone": client.client_gone,
         "unknown": client.unknown,
         "success_rate": client.success_rate,
-        "codes": dict(sorted(client.codes.items())),
-        "grpc_codes": dict(sorted(client.grpc_codes.items())),
-        "flags": dict(sorted(client.flags.items())),
+        "codes": _sorted(client.codes),
+        "grpc_codes": _sorted(client.grpc_codes),
+        "flags": _sorted(client.flags),
         **latency,
         "avg_ms": client.avg_ms,
         "share": share,
@@ -247,13 +265,17 @@ def _edge_json(number: int, edge: Edge, share: float | None, seconds: float) -> 
             "requests": server.requests,
             "errors": server.errors,
             "success_rate": server.success_rate,
-            "codes": dict(sorted(server.codes.items())),
-            "flags": dict(sorted(server.flags.items())),
+            "codes": _sorted(server.codes),
+            "flags": _sorted(server.flags),
             "p50_ms": behind["p50_ms"],
             "p95_ms": behind["p95_ms"],
             "p99_ms": behind["p99_ms"],
         },
     }
+
+
+def _sorted(counts: dict[str, int]) -> Json:
+    return {name: counts[name] for name in sorted(counts)}
 
 
 def _counted_from(signals: Iterable[str]) -> str:

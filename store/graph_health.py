@@ -41,8 +41,12 @@ class Traffic:
         self, protocol: str, code: int | None, grpc_status: int | None, outcome: str, requests: int
     ) -> None:
         if outcome != "client_gone":
-            key = (protocol, answer_kind(protocol, code, grpc_status, outcome))
-            self.kinds[key] = self.kinds.get(key, 0) + requests
+            kind = (protocol, answer_kind(protocol, code, grpc_status, outcome))
+            self.kinds[kind] = self.kinds.get(kind, 0) + requests
+
+    def join(self, other: Traffic) -> None:
+        for kind, requests in other.kinds.items():
+            self.kinds[kind] = self.kinds.get(kind, 0) + requests
 
 
 def answer_kind(protocol: str, code: int | None, grpc_status: int | None, outcome: str) -> str:

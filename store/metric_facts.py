@@ -29,20 +29,20 @@ def joined_facts(rows: list[Fact], metrics: list[Fact], only: int | None) -> lis
     if only is not None and _calls(rows, only) != _calls(metrics, only):
         # One list found nobody who calls the node, and gave what the node calls instead.
         rows, metrics = ([], metrics) if _calls(rows, only) else (rows, [])
-    exact = {_measured(fact) for fact in rows if fact["fact"] != "count"}
-    return rows + [fact for fact in metrics if fact["fact"] == "count" or _measured(fact) not in exact]
+    exact = {_measured(fact) for fact in rows if fact.fact != "count"}
+    return rows + [fact for fact in metrics if fact.fact == "count" or _measured(fact) not in exact]
 
 
 def is_estimate(fact: Fact) -> bool:
     """Are these percentiles estimated from histogram buckets?"""
-    return fact["fact"] != "count" and fact["signal"] == "metric"
+    return fact.fact != "count" and fact.signal == "metric"
 
 
 def _calls(facts: list[Fact], only: int) -> bool:
     """Are these the facts of what node ``only`` calls?"""
-    ends = [(fact["source_no"], fact["target_no"]) for fact in facts if fact["fact"] == "count"]
+    ends = [(fact.source_no, fact.target_no) for fact in facts if fact.fact == "count"]
     return bool(ends) and all(source == only != target for source, target in ends)
 
 
 def _measured(fact: Fact) -> tuple[object, ...]:
-    return fact["fact"], fact["bucket"], fact["edge_no"], fact["target_no"], fact["view"], fact["leg"]
+    return fact.fact, fact.bucket, fact.edge_no, fact.target_no, fact.view, fact.leg

@@ -77,6 +77,8 @@ class Publisher:
                 cursor.execute("USE sidelight")
                 yield cursor
             finally:
+                with contextlib.suppress(Error):  # of a statement that failed in its own transaction
+                    cursor.execute("ROLLBACK")
                 cursor.execute("USE memory")
                 self._database.detach("sidelight")
 

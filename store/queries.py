@@ -14,6 +14,7 @@ from typing import Any
 
 from store.asking import ask_rows
 from store.graph import answer_graph, rfc3339
+from store.loose_rows import leave_out_loose_rows
 from store.metric_facts import leave_out_metrics
 from store.query_types import GraphQuery, RequestsQuery, TimeseriesQuery, TracesQuery, Window
 from store.read_objects import install_macros
@@ -96,6 +97,7 @@ class Queries:
                 cursor.execute(source("ask/show_background"))
             if window:
                 leave_out_metrics(cursor)
+                leave_out_loose_rows(cursor)
                 keep_span_links(cursor, Window(*around))
             yield cursor
 

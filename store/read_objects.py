@@ -14,8 +14,8 @@ from store.registry import RESOLVED
 from store.statements import identifier, in_order, source
 
 RELATIONS = (
-    "observations_raw", "observations_unsealed", "spans_raw", "spans_unsealed", "metric_points_raw", "edges_1m",
-    "peers", "series", "activity", *RESOLVED,
+    "observations_raw", "observations_stored", "observations_unsealed", "spans_raw", "spans_stored", "spans_unsealed",
+    "metric_points_raw", "edges_1m", "peers", "series", "activity", *RESOLVED,
 )  # fmt: skip
 """What the macros read."""
 

@@ -47,11 +47,11 @@ def open_views(
         ]
         files = [
             str(settings.data_dir / one.path)
-            for one in segments
-            if one.table == table and overlaps(one.earliest, one.latest, since, until)
+            for one in in_window(segments, since, until)
+            if one.table == table
         ]
-        stored = rows_sql(table, hot, files, f"hot.empty_{table}")
-        views.append((f"{table}_raw", shown_sql(table, stored)))
+        views.append((f"{table}_stored", rows_sql(table, hot, files, f"hot.empty_{table}")))
+        views.append((f"{table}_raw", shown_sql(table, f"FROM {table}_stored")))
         if table in ROLLED_UP:
             views.append((f"{table}_unsealed", rows_sql(table, hot, [], f"hot.empty_{table}")))
     views += [
@@ -63,6 +63,12 @@ def open_views(
         ("edges_1m", f"FROM catalogue.edges_1m{_minutes(start, end)}"),
     ]
     cursor.execute(";\n".join(f"CREATE TEMP VIEW {name} AS {text}" for name, text in views))
+
+
+def in_window(segments: list[Segment], start: datetime | None, end: datetime | None) -> list[Segment]:
+    """Those that may hold rows of [start, end)."""
+    start, end = naive_utc(start), naive_utc(end)
+    return [one for one in segments if overlaps(one.earliest, one.latest, start, end)]
 
 
 def _activity_sql(slices: list[Slice], start: datetime | None, end: datetime | None) -> str:

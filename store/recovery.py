@@ -1,8 +1,9 @@
 """Opening a data folder after anything: leftovers removed, a damaged catalogue set aside and rebuilt.
 
 What must stay true: nothing that the journal or the segments hold is lost or doubled. A segment the
-catalogue does not list is deleted if its journal is still there (it will be sealed again), and
-adopted if not. What was set aside stays beside the catalogue, named ``.corrupt.SECONDS``.
+catalogue does not list is deleted if its journal is still there (it will be sealed again), and adopted if
+not; a merged one is deleted if all it replaces is still there. What was set aside stays beside the
+catalogue, named ``.corrupt.SECONDS``.
 """
 
 from __future__ import annotations
@@ -12,12 +13,15 @@ import logging
 import shutil
 import time
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 from store import metric_series
 from store.catalogue import Segment, attach_catalogue, read_segments, record_segments, utc_now
+from store.compaction import replaced_by
 from store.database import CORRUPT, Cursor, Database, Error, one, transaction
 from store.relations import parquet_sql
+from store.retired import unlink_retired
 from store.segments import UNFINISHED
 from store.settings import StoreSettings
 from store.statements import sql
@@ -90,22 +94,18 @@ def reconcile_segments(
     """Make the catalogue and the folder agree: adopt, delete and forget, in one transaction."""
     for path in settings.segments.rglob(f"*{UNFINISHED}"):
         path.unlink(missing_ok=True)
+    unlink_retired(cursor, settings, datetime.max)
     known = {segment.path: segment for segment in read_segments(cursor)}
-    waiting = set(journals) - sealed
+    found = {str(path.relative_to(settings.data_dir)): path for path in settings.segments.rglob("*.parquet")}
+    unlisted = [name for name in found if name not in known]
+    for name in _not_needed(found, unlisted, set(journals) - sealed):
+        found.pop(name).unlink()
     adopted: list[Segment] = []
-    on_disk: set[str] = set()
-    for path in settings.segments.rglob("*.parquet"):
-        relative = str(path.relative_to(settings.data_dir))
-        on_disk.add(relative)
-        if relative in known:
-            continue
-        journal = path.stem + ".journal"
-        if journal in waiting:
-            path.unlink()
-            continue
-        with contextlib.suppress(Error):
-            adopted.append(_describe(cursor, settings, path, journal))
-    missing = [path for path in known if path not in on_disk]
+    for name in unlisted:
+        if name in found:
+            with contextlib.suppress(Error):
+                adopted.append(_describe(cursor, settings, found[name]))
+    missing = [name for name in known if name not in found]
     if missing:
         log.error("%d segment files are gone from the disk, the first: %s", len(missing), missing[0])
     if not adopted and not missing:
@@ -118,10 +118,25 @@ def reconcile_segments(
             _count_again(cursor, settings, segment)
 
 
-def _describe(cursor: Cursor, settings: StoreSettings, path: Path, journal: str) -> Segment:
+def _not_needed(found: dict[str, Path], unlisted: list[str], waiting: set[str]) -> set[str]:
+    """Of the files: those whose journal is still there, and of merged ones and what they replace the one or the
+    other."""
+    twice = {name for name in unlisted if f"{found[name].stem}.journal" in waiting}
+    for name in unlisted:
+        with contextlib.suppress(OSError, ValueError):
+            replaced = replaced_by(found[name])
+            if replaced and all(one in found for one in replaced):
+                twice.add(name)
+            else:
+                twice.update(one for one in replaced if one in found)
+    return twice
+
+
+def _describe(cursor: Cursor, settings: StoreSettings, path: Path) -> Segment:
     relation = parquet_sql([str(path)])
     rows, earliest, latest = one(cursor.execute(f'SELECT count(*), min("time"), max("time") FROM {relation}'))
     relative = path.relative_to(settings.data_dir)
+    journal = f"{path.stem}.journal"
     return Segment(relative.parts[1], str(relative), journal, rows, path.stat().st_size, earliest, latest)
 
 

@@ -235,7 +235,7 @@ IDENTITIES = pa.schema(
     [
         ("export", pa.int32()),
         ("time", MOMENT),  # when it was true (first row of the batch that shows it)
-        ("evidence", TEXT),  # 'als_node' | 'span' | 'resource' | 'file' | 'sni'
+        ("evidence", TEXT),  # 'als_node' | 'span' | 'resource' | 'peer' | 'file' | 'sni'
         ("emitter", TEXT),  # 'POD.NAMESPACE' or null
         ("address", TEXT),  # IP or null
         ("node_type", TEXT),  # 'sidecar' | 'router' | 'waypoint' | 'ztunnel' | null (no proxy)

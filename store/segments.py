@@ -41,17 +41,29 @@ def write_segment(
 ) -> Segment:
     """Write one hot table as a segment; durable when this returns."""
     relative = segment_path(table, journal, created_us)
+    statement = "seal/segment_by_time" if rows.rows <= _SORTED_ROWS else "seal/segment_as_it_came"
+
+    def write(unfinished: Path) -> None:
+        cursor.execute(sql(statement, rows=rows.relation, path=literal(str(unfinished))))
+
+    size = put_in_place(data_dir, relative, write, step)
+    return Segment(table, str(relative), journal, rows.rows, size, rows.earliest, rows.latest)
+
+
+def put_in_place(
+    data_dir: Path, relative: Path, write: Callable[[Path], None], step: Callable[[str], None]
+) -> int:
+    """``write(path)`` a file and give it its name, whole and durable. Returns its bytes."""
     final = data_dir / relative
     make_durable_folder(final.parent, data_dir)
     unfinished = final.with_name(final.name + UNFINISHED)
-    statement = "seal/segment_by_time" if rows.rows <= _SORTED_ROWS else "seal/segment_as_it_came"
-    cursor.execute(sql(statement, rows=rows.relation, path=literal(str(unfinished))))
+    write(unfinished)
     sync(unfinished)
     step("segment_written")
     os.rename(unfinished, final)
     sync(final.parent)
     step("segment_renamed")
-    return Segment(table, str(relative), journal, rows.rows, final.stat().st_size, rows.earliest, rows.latest)
+    return final.stat().st_size
 
 
 def make_durable_folder(folder: Path, root: Path) -> None:

@@ -31,6 +31,14 @@ class StoreSettings:
     """Past so many rows in memory the loader waits for the sealer; what arrives meanwhile stays in the journal."""
     delivered_memory_s: int = 3600
     """How long an export's digest is remembered (an import's is never forgotten)."""
+    rows_kept_days: float = 7
+    """How long after their arrival rows are kept."""
+    rows_kept_bytes: int = 20 << 30
+    """Past so many bytes of segments the oldest hours go, before their time."""
+    rollups_kept_days: float = 90
+    """How long counts per minute are kept; those of minutes whose rows are kept stay with them."""
+    retired_kept_s: float = 600
+    """How long a segment's file stays after it was merged or dropped: whoever reads it may finish."""
     sql_time_limit_s: float = 30.0
     sql_memory_limit: str = "256MB"
     sql_row_limit: int = 1_000_000
@@ -46,14 +54,18 @@ class StoreSettings:
             "poll_interval_s",
             "tick_bytes",
             "hot_rows",
+            "rows_kept_days",
+            "rows_kept_bytes",
+            "rollups_kept_days",
             "sql_time_limit_s",
             "sql_row_limit",
             "sql_byte_limit",
         ):
             if getattr(self, name) <= 0:
                 raise BadSetting(f"{name} is {getattr(self, name)}; give a number above 0")
-        if self.delivered_memory_s < 0:
-            raise BadSetting(f"delivered_memory_s is {self.delivered_memory_s}; give 0 or more seconds")
+        for name in ("delivered_memory_s", "retired_kept_s"):
+            if getattr(self, name) < 0:
+                raise BadSetting(f"{name} is {getattr(self, name)}; give 0 or more seconds")
 
     @property
     def journal(self) -> Path:
@@ -62,6 +74,10 @@ class StoreSettings:
     @property
     def segments(self) -> Path:
         return self.data_dir / "segments"
+
+    @property
+    def quarantine(self) -> Path:
+        return self.data_dir / "quarantine"
 
     @property
     def temporary(self) -> Path:

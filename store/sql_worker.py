@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from store.errors import BadQuery
+from store.settings import StoreSettings
 from store.without_pandas import do_without_pandas
 
 FORMATS = ("json", "csv", "arrow", "parquet")
@@ -35,6 +36,15 @@ class SqlLimits:
     memory: str = "256MB"
     rows: int = 1_000_000
     bytes: int = 64 * 1024 * 1024
+
+    @classmethod
+    def of(cls, settings: StoreSettings) -> SqlLimits:
+        return cls(
+            settings.sql_time_limit_s,
+            settings.sql_memory_limit,
+            settings.sql_row_limit,
+            settings.sql_byte_limit,
+        )
 
 
 def run_statement(

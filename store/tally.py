@@ -5,31 +5,52 @@ Pure: facts in, numbers out. What must stay true: a number that cannot be known 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
-
-Fact = Mapping[str, Any]
+from typing import NamedTuple
 
 
-@dataclass
+class Fact(NamedTuple):
+    """A row of `edge_facts` or `metric_facts`, with its `outcome`. What only counts have is null elsewhere."""
+
+    fact: str
+    bucket: int
+    edge_no: int
+    source_no: int
+    target_no: int
+    protocol: str
+    view: str
+    leg: str
+    signal: str
+    share_service: str | None
+    status_code: int | None
+    grpc_status: int | None
+    response_flags: str | None
+    tls: str | None
+    requests: int
+    duration_us: int | None
+    timed: int
+    attempts: int | None
+    attempts_known: int
+    request_bytes: int | None
+    response_bytes: int | None
+    quantiles_us: list[float]
+    outcome: str
+
+
+@dataclass(slots=True)
 class Outcomes:
-    """What became of the requests of some facts."""
+    """What became of some requests."""
 
     requests: int = 0
     errors: int = 0
     client_gone: int = 0
     unknown: int = 0
 
-    def add(self, fact: Fact) -> None:
-        requests, outcome = fact["requests"], fact["outcome"]
-        self.requests += requests
-        if outcome == "error":
-            self.errors += requests
-        elif outcome == "client_gone":
-            self.client_gone += requests
-        elif outcome == "unknown":
-            self.unknown += requests
+    def join(self, other: Outcomes) -> None:
+        self.requests += other.requests
+        self.errors += other.errors
+        self.client_gone += other.client_gone
+        self.unknown += other.unknown
 
     @property
     def success_rate(self) -> float | None:
@@ -38,7 +59,7 @@ class Outcomes:
         return 1 - self.errors / judged if judged else None
 
 
-@dataclass
+@dataclass(slots=True)
 class Tally(Outcomes):
     """Sums over the facts of one view of one edge or step."""
 
@@ -55,29 +76,36 @@ class Tally(Outcomes):
     signals: dict[str, int] = field(default_factory=dict)
 
     def add(self, fact: Fact) -> None:
-        super().add(fact)
-        requests = fact["requests"]
-        if fact["attempts_known"]:
-            self.attempts = (self.attempts or 0) + fact["attempts"]
-        if fact["request_bytes"] is not None:
-            self.request_bytes = (self.request_bytes or 0) + fact["request_bytes"]
-        if fact["response_bytes"] is not None:
-            self.response_bytes = (self.response_bytes or 0) + fact["response_bytes"]
-        self._add_answer(fact, requests)
-        _count(self.legs, fact["leg"], requests)
-        _count(self.signals, fact["signal"], requests)
-        if fact["status_code"] != 101 and fact["timed"]:
-            _count(self.duration_us, fact["leg"], fact["duration_us"])
-            _count(self.timed, fact["leg"], fact["timed"])
-
-    def _add_answer(self, fact: Fact, requests: int) -> None:
-        if fact["protocol"] != "tcp" and fact["status_code"] is not None:
-            _count(self.codes, str(fact["status_code"]), requests)
-        if fact["grpc_status"] is not None:
-            _count(self.grpc_codes, str(fact["grpc_status"]), requests)
-        for flag in (fact["response_flags"] or "").split(","):
-            if flag and flag != "-":
-                _count(self.flags, flag, requests)
+        # Thousands a graph: one function, each field read once.
+        requests, outcome, code, leg = fact.requests, fact.outcome, fact.status_code, fact.leg
+        self.requests += requests
+        if outcome == "error":
+            self.errors += requests
+        elif outcome == "client_gone":
+            self.client_gone += requests
+        elif outcome == "unknown":
+            self.unknown += requests
+        if fact.attempts_known:
+            self.attempts = (self.attempts or 0) + (fact.attempts or 0)
+        if (size := fact.request_bytes) is not None:
+            self.request_bytes = (self.request_bytes or 0) + size
+        if (size := fact.response_bytes) is not None:
+            self.response_bytes = (self.response_bytes or 0) + size
+        if code is not None and fact.protocol != "tcp":
+            name = str(code)
+            self.codes[name] = self.codes.get(name, 0) + requests
+        if (status := fact.grpc_status) is not None:
+            name = str(status)
+            self.grpc_codes[name] = self.grpc_codes.get(name, 0) + requests
+        if flags := fact.response_flags:
+            for flag in flags.split(","):
+                if flag and flag != "-":
+                    self.flags[flag] = self.flags.get(flag, 0) + requests
+        self.legs[leg] = self.legs.get(leg, 0) + requests
+        self.signals[fact.signal] = self.signals.get(fact.signal, 0) + requests
+        if code != 101 and (timed := fact.timed):
+            self.duration_us[leg] = self.duration_us.get(leg, 0) + (fact.duration_us or 0)
+            self.timed[leg] = self.timed.get(leg, 0) + timed
 
     @property
     def best_leg(self) -> str:
@@ -92,11 +120,5 @@ class Tally(Outcomes):
 
 def quantiles_ms(quantiles_us: list[float] | None) -> dict[str, float | None]:
     """[p50, p90, p95, p99] in µs → names with milliseconds."""
-    names = ("p50_ms", "p90_ms", "p95_ms", "p99_ms")
-    if not quantiles_us:
-        return dict.fromkeys(names)
-    return dict(zip(names, (value / 1000 for value in quantiles_us), strict=True))
-
-
-def _count(counts: dict[str, int], name: str, by: int) -> None:
-    counts[name] = counts.get(name, 0) + by
+    p50, p90, p95, p99 = (value / 1000 for value in quantiles_us) if quantiles_us else (None,) * 4
+    return {"p50_ms": p50, "p90_ms": p90, "p95_ms": p95, "p99_ms": p99}

@@ -40,20 +40,20 @@ def answer_timeseries(cursor: Any, query: TimeseriesQuery) -> Json:
 
 def _without_connections(facts: list[Fact]) -> list[Fact]:
     """A node's requests are HTTP and gRPC; its connections only where it has nothing else."""
-    requests = [fact for fact in facts if fact["protocol"] != "tcp"]
-    return requests if any(fact["fact"] == "count" for fact in requests) else facts
+    requests = [fact for fact in facts if fact.protocol != "tcp"]
+    return requests if any(fact.fact == "count" for fact in requests) else facts
 
 
 def _series(query: TimeseriesQuery, facts: list[Fact], view: str) -> list[Json]:
     tallies: dict[int, Tally] = {}
     quantiles: dict[tuple[int, str, str | None], list[float]] = {}
     for fact in facts:
-        if fact["view"] != view:
+        if fact.view != view:
             continue
-        if fact["fact"] == "count":
-            tallies.setdefault(fact["bucket"], Tally()).add(fact)
+        if fact.fact == "count":
+            tallies.setdefault(fact.bucket, Tally()).add(fact)
         else:
-            quantiles[fact["bucket"], fact["fact"], fact["leg"]] = fact["quantiles_us"]
+            quantiles[fact.bucket, fact.fact, fact.leg] = fact.quantiles_us
     steps = -(-query.window.microseconds // (query.step_s * 1_000_000))
     series = []
     for step in range(steps):

@@ -19,6 +19,7 @@ from collector.decode.access_log_format import LineFormat, parse_lines
 from collector.decode.access_log_json import parse_json
 from collector.decode.access_log_rows import build_rows
 from collector.decode.access_log_text import parse_text
+from collector.decode.peers import peer_identities
 from collector.decode.text import to_text
 from collector.decode.ztunnel_lines import is_ztunnel, parse_ztunnel
 from collector.decode.ztunnel_rows import ztunnel_rows
@@ -72,7 +73,9 @@ def decode_chunk(
     decoded.requests = pa.concat_tables([decoded.requests, requests])
     if rows.observations.num_rows:
         identities = emitter.identities(pc.min(rows.observations["time"]))
-        decoded.identities = pa.concat_tables([decoded.identities, identities])
+        unknown = pa.nulls(rows.observations.num_rows, pa.string())
+        others = peer_identities(rows.observations, *rows.peers, own_cluster=unknown)
+        decoded.identities = pa.concat_tables([decoded.identities, identities, others])
     return decoded
 
 
@@ -102,7 +105,10 @@ def _parse_own(texts: pa.StringArray, lines: Lines, form: LineFormat) -> ParsedL
     odd = np.isin(lines, [one.line for one in parsed.rejects])
     bare, numbers, broken = strip_prefixes(texts.filter(pa.array(odd)), lines[odd])
     again = parse_lines(bare, numbers, form)
-    rejects = sorted([*broken, *again.rejects], key=lambda one: one.line)
+    # A line's own time looks like a container's: where taking it off has left less to fit, the first reason stands.
+    first = {one.line: one for one in parsed.rejects}
+    told = [first.get(one.line, one) if form.breaks_at_once(one) else one for one in again.rejects]
+    rejects = sorted([*broken, *told], key=lambda one: one.line)
     return ParsedLines(join_fields([parsed.fields, again.fields]), rejects)
 
 
@@ -126,8 +132,13 @@ def _parse(texts: pa.StringArray, lines: Lines, families: frozenset[str]) -> Par
 
 def _lines(data: bytes, first_line: int) -> tuple[pa.StringArray, Lines]:
     """The lines that are not empty, as valid UTF-8, with their numbers."""
-    split = pc.split_pattern(pa.array([data], pa.binary()), b"\n").flatten()
-    texts = pc.utf8_rtrim(to_text(split, LINE_BYTES_MAX), "\r")
+    body = pa.py_buffer(data)
+    end = len(data) - data.endswith(b"\n")  # what follows the last newline is no line
+    ends = pa.py_buffer(np.array([0, end], np.int32))
+    split = pc.split_pattern(pa.Array.from_buffers(pa.binary(), 1, [None, ends, body]), b"\n").flatten()
+    texts = to_text(split, LINE_BYTES_MAX)
+    if b"\r" in data:
+        texts = pc.utf8_rtrim(texts, "\r")
     lines = np.arange(first_line, first_line + len(texts))
     filled = pc.greater(pc.binary_length(texts), 0)
     if pc.all(filled).as_py():

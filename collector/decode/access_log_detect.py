@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from collector.decode.access_log_fields import Lines, Reject, reject
 from collector.decode.access_log_values import mask
+from collector.decode.text import offsets_of
 from collector.decode.ztunnel_lines import JSON_MARK, TEXT_MARK
 
 _STAMP = r"\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:\d\d)"
@@ -82,6 +83,8 @@ def strip_prefixes(texts: pa.StringArray, lines: Lines) -> tuple[pa.StringArray,
     rejects: list[Reject] = []
     if not len(texts):
         return texts, lines, rejects
+    if _all_begin_with_a_time(texts):  # Envoy's text, nearly always: nothing is before it
+        return texts, lines, rejects
     docker = mask(pc.match_substring_regex(texts, _DOCKER))
     if docker.any():
         texts, lines = _out_of_docker(texts, lines, docker, rejects)
@@ -103,6 +106,15 @@ def strip_prefixes(texts: pa.StringArray, lines: Lines) -> tuple[pa.StringArray,
     if mask(pc.match_substring_regex(texts, _DOCKER)).any():
         texts, lines = _out_of_docker(texts, lines, mask(pc.match_substring_regex(texts, _DOCKER)), rejects)
     return texts, lines, rejects
+
+
+def _all_begin_with_a_time(texts: pa.StringArray) -> bool:
+    offsets = offsets_of(texts)
+    if (np.diff(offsets) < 2).any():
+        return False
+    data = np.frombuffer(texts.buffers()[2], np.uint8)
+    digits = data[offsets[:-1] + 1]
+    return bool(((data[offsets[:-1]] == ord("[")) & (digits >= ord("0")) & (digits <= ord("9"))).all())
 
 
 def _out_of_docker(

@@ -10,16 +10,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from collector.decode.access_log_values import by_value, plain, whole
 from store.schema import IDENTITIES
-
-INBOUND = r"^(?:inbound\||InboundPassthroughCluster)"
-WAYPOINT = "inbound-vip|"
 
 _NAME = r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
 _KUBELET = re.compile(rf"(?:^|/)(?P<ns>{_NAME})_(?P<pod>[a-z0-9][-.a-z0-9]*)_[0-9a-f-]{{8,}}/[^/]+/[^/]+$")
@@ -127,14 +126,13 @@ class Emitter:
 
     def learn(self, fields: pa.Table) -> None:
         cluster = _text(fields["cluster"])
-        inbound = _is(pc.match_substring_regex(cluster, INBOUND))
-        waypoint = _is(pc.starts_with(cluster, WAYPOINT))
+        inbound, waypoint = _is(by_value(is_inbound, cluster)), _is(by_value(is_waypoint, cluster))
         outbound = pc.and_(cluster.is_valid(), pc.invert(pc.or_(inbound, waypoint)))
         self._inbound_rows += _sum(inbound)
         self._waypoint_rows += _sum(waypoint)
         self._outbound_rows += _sum(outbound)
         remote = _text(fields["downstream_remote"])
-        direct = pc.and_(outbound, pc.invert(_is(pc.ends_with(remote, ":0"))))
+        direct = pc.and_(outbound, pc.invert(_is(by_value(is_forwarded, remote))))
         _add(self._own, _text(fields["upstream_local"]).filter(outbound))
         _add(self._own, _text(fields["downstream_local"]).filter(inbound))
         _add(self._direct, remote.filter(direct))
@@ -169,14 +167,14 @@ class Emitter:
         cluster = columns["cluster"]
         mine = {"router": "gateway", "waypoint": "waypoint"}.get(self.node_type or "")
         no_cluster = mine if mine or not cluster.null_count else self._without_cluster(columns)
-        named = pc.if_else(_is(pc.match_substring_regex(cluster, INBOUND)), "destination", mine or "source")
-        named = pc.if_else(_is(pc.starts_with(cluster, WAYPOINT)), "waypoint", named)
+        named = pc.if_else(_is(by_value(is_inbound, cluster)), "destination", mine or "source")
+        named = pc.if_else(_is(by_value(is_waypoint, cluster)), "waypoint", named)
         return pc.if_else(cluster.is_null(), no_cluster or "source", named)
 
     def _without_cluster(self, columns: dict[str, pa.Array]) -> pa.Array:
         """No route, early errors, formats without cluster: the caller's side if its own pod is the peer."""
         own = pa.array(self.addresses(loopback=True), pa.string())
-        remote, local = ip_of(columns["downstream_remote"]), ip_of(columns["downstream_local"])
+        remote, local = (by_value(ip_of, columns[f"downstream_{end}"]) for end in ("remote", "local"))
         from_self = pc.is_in(remote, own)
         if self._inbound_rows:  # where all addresses are one (tests on loopback) nothing else tells
             from_self = pc.and_(from_self, pc.invert(pc.is_in(local, own)))
@@ -242,6 +240,20 @@ class Emitter:
         return known[0] if known else None
 
 
+def is_inbound(clusters: pa.Array) -> pa.Array:
+    """Of the callee's side: ``inbound|PORT||``, InboundPassthroughCluster."""
+    return pc.or_(pc.starts_with(clusters, "inbound|"), pc.starts_with(clusters, "InboundPassthroughCluster"))
+
+
+def is_waypoint(clusters: pa.Array) -> pa.Array:
+    return pc.starts_with(clusters, "inbound-vip|")
+
+
+def is_forwarded(remotes: pa.Array) -> pa.Array:
+    """``IP:0``: the address is of X-Forwarded-For, not of the connection."""
+    return pc.ends_with(remotes, ":0")
+
+
 def ip_of(addresses: pa.Array) -> pa.Array:
     """``10.0.0.1:80`` → ``10.0.0.1``, ``[::1]:80`` → ``[::1]``."""
     return pc.replace_substring_regex(addresses, r":\d+$", "")
@@ -260,18 +272,24 @@ def _namespace_shown(clusters: pa.Array, authorities: pa.Array) -> str | None:
 
 
 def _add(seen: Counter[str], addresses: pa.Array) -> None:
-    seen.update(dict(_value_counts(ip_of(addresses))))
+    seen.update(dict(_value_counts(addresses, ip_of)))
     if len(seen) > 4 * _DISTINCT_MAX:  # a gateway's callers are many
         kept = seen.most_common(_DISTINCT_MAX)
         seen.clear()
         seen.update(dict(kept))
 
 
-def _value_counts(values: pa.Array) -> list[tuple[str, int]]:
+def _value_counts(
+    values: pa.Array, brought_to: Callable[[pa.Array], pa.Array] | None = None
+) -> list[tuple[str, int]]:
+    """How often each value occurs, the most frequent first; ``brought_to`` what several have in common."""
     counted = pc.value_counts(values.drop_null())
-    order = pc.array_sort_indices(counted.field("counts"), order="descending")[:_DISTINCT_MAX]
-    top = counted.take(order)
-    return list(zip(top.field("values").to_pylist(), top.field("counts").to_pylist(), strict=True))
+    found, counts = plain(counted.field("values")), counted.field("counts")
+    if brought_to is not None:
+        same = pa.table({"value": brought_to(found), "count": counts}).group_by("value", use_threads=False)
+        found, counts = map(whole, same.aggregate([("count", "sum")]).columns)
+    order = pc.array_sort_indices(counts, order="descending")[:_DISTINCT_MAX]
+    return list(zip(found.take(order).to_pylist(), counts.take(order).to_pylist(), strict=True))
 
 
 def _is(values: pa.Array) -> pa.Array:
@@ -283,5 +301,6 @@ def _sum(values: pa.Array) -> int:
 
 
 def _text(values: pa.ChunkedArray | pa.Array) -> pa.Array:
-    array = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
-    return array if pa.types.is_string(array.type) else array.cast(pa.string())
+    array = whole(values)
+    is_text = pa.types.is_string(array.type) or pa.types.is_dictionary(array.type)
+    return array if is_text else array.cast(pa.string())

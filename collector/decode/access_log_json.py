@@ -10,6 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from collector.decode.access_log_fields import (
+    OWN_FIELDS,
+    TIMES_MS,
+    TIMES_US,
     Lines,
     ParsedLines,
     Reject,
@@ -28,10 +31,11 @@ from collector.decode.json_objects import (
     scalar,
 )
 
+# Istio's names, Envoy Gateway's, and the operators' own in lower case. The first a line has a value for wins.
 KEYS: dict[str, tuple[str, ...]] = {
-    "time": ("start_time",),
+    "time": ("start_time", "@timestamp", "timestamp", "time"),
     "method": ("method", ":method"),
-    "path": ("x-envoy-origin-path", "x-envoy-original-path", "path", ":path"),
+    "path": ("x-envoy-origin-path", "x-envoy-original-path", "path", ":path", "req_without_query"),
     "protocol": ("protocol",),
     "code": ("response_code",),
     "flags": ("response_flags",),
@@ -46,7 +50,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "user_agent": ("user_agent", "user-agent"),
     "request_id": ("request_id", "x-request-id"),
     "authority": ("authority", ":authority"),
-    "upstream_host": ("upstream_host",),
+    "upstream_host": ("upstream_host", "upstream_remote_address"),
     "cluster": ("upstream_cluster", "upstream_cluster_raw"),
     "upstream_local": ("upstream_local_address",),
     "downstream_local": ("downstream_local_address",),
@@ -59,9 +63,21 @@ KEYS: dict[str, tuple[str, ...]] = {
     "span_id": ("span_id",),
     "traceparent": ("traceparent",),
     "log_type": ("access_log_type",),
+    "flags_long": ("response_flags_long",),
+    "direct_remote": ("downstream_direct_remote_address",),
+    "stream_id": ("stream_id",),
+    "peer_san": ("downstream_peer_uri_san",),
+    "local_san": ("downstream_local_uri_san",),
+    "upstream_san": ("upstream_peer_uri_san",),
+    "forwarded_cert": ("x-forwarded-client-cert", "x_forwarded_client_cert", "xfcc"),
+    "upstream_peer": ("upstream_peer", "wasm.upstream_peer"),
+    "downstream_peer": ("downstream_peer", "wasm.downstream_peer"),
+    "duration_us": ("duration_us",),
+    **{name: (name,) for name in (*TIMES_US, *TIMES_MS)},
 }
 _KNOWN = {key: name for name, keys in KEYS.items() for key in keys}
-_NUMBERS = {"code", "received", "sent", "duration", "service_time", "grpc_status", "attempts"}
+_NUMBERS = {"code", "received", "sent", "duration", "service_time", "grpc_status", "attempts", "duration_us"}
+_NUMBERS |= {*TIMES_US, *TIMES_MS}
 
 NOT_A_LINE = "not an access-log line: a JSON object with start_time and response_code was expected"
 _VOCABULARY = Vocabulary(
@@ -84,7 +100,9 @@ def _fields(objects: Objects, rejects: list[Reject]) -> pa.Table:
     for name, keys in KEYS.items():
         found = [scalar(columns[key]) for key in keys if key in columns]
         if found:
-            fields[name] = found[0] if len(found) == 1 else _first_of(found)
+            values = found[0] if len(found) == 1 else _first_of(found)
+            is_coded = name not in OWN_FIELDS and pa.types.is_string(values.type)
+            fields[name] = values.dictionary_encode() if is_coded else values
     extra = {
         key: as_text(values)
         for key, values in list(columns.items())[: len(_KNOWN) + EXTRA_KEYS_MAX]

@@ -14,16 +14,19 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from collector.decode import ids, limits
-from collector.decode.access_log_emitter import INBOUND, ip_of
+from collector.decode import access_log_extras as extras
+from collector.decode import ids, limits, peers
+from collector.decode.access_log_emitter import ip_of, is_forwarded, is_inbound
 from collector.decode.access_log_fields import Reject, text_map
 from collector.decode.access_log_values import (
     Mask,
     address,
+    by_value,
     cut,
     mask,
     non_negative,
     number,
+    plain,
     small,
     typed,
     whole,
@@ -60,11 +63,13 @@ _GRPC_NAMES = {
 @dataclass
 class Rows:
     """``observations``: OBSERVATIONS' columns; ``is_tcp``: which rows are connections; ``lines``: whence each;
-    ``skipped``: lines that were start, periodic or listener records, no requests."""
+    ``peers``: what each says of whom it called and who called it; ``skipped``: lines that were start, periodic or
+    listener records, no requests."""
 
     observations: pa.Table
     is_tcp: Mask
     lines: npt.NDArray[np.int64]
+    peers: tuple[pa.Array, pa.Array]
     skipped: int = 0
     rejects: list[Reject] = field(default_factory=list)
 
@@ -82,6 +87,7 @@ def build_rows(fields: pa.Table, writers: Writers) -> Rows:
     """Rows of export 0. An ``Emitter`` must have learned from these fields already."""
     fields, rejects, moments = with_moments(fields)
     columns = {name: whole(fields[name]) for name in fields.column_names}
+    columns["flags"] = extras.short_flags(columns)
     code = number(columns["code"])
     nameless = pc.and_(columns["method"].is_null(), columns["protocol"].is_null())
     is_tcp = mask(pc.and_(nameless, pc.fill_null(pc.equal(code, 0), True)))
@@ -92,7 +98,8 @@ def build_rows(fields: pa.Table, writers: Writers) -> Rows:
         columns = {name: values.filter(keep) for name, values in columns.items()}
         moments, code, is_tcp = moments.filter(keep), code.filter(keep), is_tcp[ends]
     table = _observations(columns, moments, code, is_tcp, writers)
-    return Rows(table, is_tcp, columns["line"].to_numpy(), skipped, rejects)
+    upstream, downstream = (columns[name] for name in peers.KEYS)
+    return Rows(table, is_tcp, columns["line"].to_numpy(), (upstream, downstream), skipped, rejects)
 
 
 def _observations(
@@ -102,16 +109,15 @@ def _observations(
     nothing = pa.scalar(None, pa.string())
     tcp = pa.array(is_tcp)
     remote = columns["downstream_remote"]
-    forwarded = pc.fill_null(pc.ends_with(remote, ":0"), False)
-    only_forwarded = cut(pc.if_else(forwarded, null_if_empty(ip_of(remote)), nothing))
+    forwarded = pc.fill_null(by_value(is_forwarded, remote), False)
+    only_forwarded = cut(pc.if_else(forwarded, null_if_empty(by_value(ip_of, remote)), nothing))
     grpc_status = _grpc_status(columns["grpc_status"])
-    duration = number(columns["duration"])
     trace_ids, span_ids = _trace(columns)
     version = pc.replace_substring(columns["protocol"], "HTTP/", "")
     values: dict[str, pa.Array] = {
         "export": pa.array(np.zeros(count, np.int32)),
         "time": moments,
-        "duration_us": pc.multiply(non_negative(duration), 1000),
+        "duration_us": extras.durations(columns),
         "reporter": writers.reporters(columns),
         "signal": pa.repeat(writers.signal, count),
         "emitter": writers.names(columns),
@@ -123,13 +129,13 @@ def _observations(
         "route": columns["route"],
         "status_code": small(pc.if_else(tcp, pa.scalar(None, pa.int64()), code)),
         "grpc_status": grpc_status,
-        "response_flags": pc.fill_null(columns["flags"], ""),
+        "response_flags": pc.fill_null(plain(columns["flags"]), ""),
         # A connection has no response: what Envoy did to it (a denial) is why it ended.
         "response_code_details": pc.coalesce(
-            columns["details"], pc.if_else(tcp, columns["termination"], nothing)
+            plain(columns["details"]), pc.if_else(tcp, plain(columns["termination"]), nothing)
         ),
-        "upstream_cluster": pc.utf8_rtrim(columns["cluster"], ";"),
-        "source_address": address(pc.if_else(forwarded, nothing, remote)),
+        "upstream_cluster": by_value(lambda names: pc.utf8_rtrim(names, ";"), columns["cluster"]),
+        "source_address": pc.if_else(forwarded, nothing, address(remote)),
         "upstream_address": address(columns["upstream_host"]),
         "upstream_local_address": address(columns["upstream_local"]),
         "downstream_local_address": address(columns["downstream_local"]),
@@ -137,14 +143,15 @@ def _observations(
         "request_bytes": non_negative(number(columns["received"])),
         "response_bytes": non_negative(number(columns["sent"])),
         "attempts": small(number(columns["attempts"])),
-        "request_id": columns["request_id"],
+        "request_id": extras.request_ids(columns, tcp),
         "trace_id": trace_ids,
         "span_id": span_ids,
         "tls": _tls(columns),
         "user_agent": columns["user_agent"],
-        "forwarded_for": pc.coalesce(columns["forwarded_for"], only_forwarded),
-        "attributes": _attributes(columns, count),
+        "forwarded_for": pc.coalesce(plain(columns["forwarded_for"]), only_forwarded),
     }
+    values |= extras.times(columns) | extras.principals(columns, values["reporter"])
+    values["attributes"] = _attributes(columns, extras.leftovers(columns, values), count)
     arrays = [typed(values.get(one.name), one, count) for one in OBSERVATIONS]
     return pa.Table.from_arrays(arrays, schema=OBSERVATIONS)
 
@@ -187,13 +194,14 @@ def _is_end(columns: dict[str, pa.Array], code: pa.Array, is_tcp: Mask) -> Mask:
 def _protocol(columns: dict[str, pa.Array], grpc_status: pa.Array, tcp: pa.Array) -> pa.Array:
     """gRPC by its status where a form shows it, else by HTTP/2 POST /SERVICE/METHOD from a gRPC client."""
     client = pc.and_(
-        pc.fill_null(pc.starts_with(columns["user_agent"], "grpc-"), False),
+        pc.fill_null(by_value(lambda agents: pc.starts_with(agents, "grpc-"), columns["user_agent"]), False),
         pc.fill_null(
             pc.and_(pc.equal(columns["protocol"], "HTTP/2"), pc.equal(columns["method"], "POST")), False
         ),
     )
     if pc.any(client).as_py():
-        client = pc.and_(client, pc.fill_null(pc.match_substring_regex(columns["path"], _GRPC_PATH), False))
+        like_method = pc.match_substring_regex(columns["path"].filter(client), _GRPC_PATH)
+        client = pc.replace_with_mask(client, client, pc.fill_null(like_method, False))
     is_grpc = pc.or_(client, grpc_status.is_valid())
     return pc.if_else(tcp, "tcp", pc.if_else(is_grpc, "grpc", "http"))
 
@@ -213,12 +221,13 @@ def _grpc_status(values: pa.Array) -> pa.Array:
 
 
 def _tls(columns: dict[str, pa.Array]) -> pa.Array:
-    """Istio's own SNI on an inbound row proves mutual TLS; nothing else in a line proves anything."""
+    """The caller's certificate proves mutual TLS, and so does Istio's own SNI on an inbound row; nothing else does."""
     istio = pc.and_(
-        pc.fill_null(pc.starts_with(columns["sni"], "outbound_."), False),
-        pc.fill_null(pc.match_substring_regex(columns["cluster"], INBOUND), False),
+        pc.fill_null(by_value(lambda names: pc.starts_with(names, "outbound_."), columns["sni"]), False),
+        pc.fill_null(by_value(is_inbound, columns["cluster"]), False),
     )
-    return pc.if_else(istio, "mutual", pa.scalar(None, pa.string()))
+    proven = pc.or_(istio, columns["peer_san"].is_valid())
+    return pc.if_else(proven, "mutual", pa.scalar(None, pa.string()))
 
 
 def _trace(columns: dict[str, pa.Array]) -> tuple[pa.Array, pa.Array]:
@@ -233,8 +242,8 @@ def _trace(columns: dict[str, pa.Array]) -> tuple[pa.Array, pa.Array]:
     return ids.trace_ids(ids.from_hex(trace, 16))[0], ids.span_ids(ids.from_hex(span, 8))[0]
 
 
-def _attributes(columns: dict[str, pa.Array], count: int) -> pa.Array:
-    named = {
+def _attributes(columns: dict[str, pa.Array], more: dict[str, pa.Array], count: int) -> pa.Array:
+    named = more | {
         "upstream_service_time": columns["service_time"],
         "connection_termination_details": columns["termination"],
         "upstream_transport_failure_reason": columns["failure"],
@@ -245,10 +254,7 @@ def _attributes(columns: dict[str, pa.Array], count: int) -> pa.Array:
     extra = columns["extra"]
     if extra.null_count == count:
         return text_map(named, count)
-    keys, values = (
-        pc.utf8_slice_codeunits(_flat(extra, part), 0, length)
-        for part, length in (("keys", limits.NAME_BYTES // 4), ("items", limits.TEXT_BYTES // 4))
-    )
+    keys, values = cut(_flat(extra, "keys"), limits.NAME_BYTES), cut(_flat(extra, "items"))
     theirs = (_rows_of(extra), keys, pc.fill_null(values, ""))
     ours = text_map(named, count)
     return merge_maps(count, [(_rows_of(ours), _flat(ours, "keys"), _flat(ours, "items")), theirs])

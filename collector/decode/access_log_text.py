@@ -14,14 +14,31 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.csv
 
-from collector.decode.access_log_fields import Lines, ParsedLines, Reject, fields_table, join_fields
+from collector.decode.access_log_fields import (
+    CODED,
+    OWN_FIELDS,
+    Lines,
+    ParsedLines,
+    Reject,
+    fields_table,
+    join_fields,
+)
 from collector.decode.access_log_oddities import parse_odd_line
+from collector.decode.access_log_values import Mask, mask, whole
+from collector.decode.text import offsets_of
 
 _NUMBERS = ("received", "sent", "duration", "service_time")
 _PLACES = ("cluster", "upstream_local", "downstream_local", "downstream_remote", "sni", "route")
-_FLAGS = r"^(?:-|[A-Z][A-Z0-9_]*(?:,[A-Z][A-Z0-9_]*)*)?$"
-_TIME = r"^\[\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?Z?\] $"
+_TIME = r"^\[\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?Z?\]$"
+_USUAL_TIME = np.frombuffer(b"[0000-00-00T00:00:00.000Z]", np.uint8)
+_COUNT = r"^\d{1,18}$"
+_TOKENS = {
+    "flags": r"^[A-Z][A-Z0-9_]*(?:,[A-Z][A-Z0-9_]*)*$",
+    **dict.fromkeys(("code", *_NUMBERS), _COUNT),
+    "duration": r"^-?\d{1,18}$",
+}
 
 
 @dataclass(frozen=True)
@@ -32,7 +49,11 @@ class Shape:
     quotes: int
     tokens: dict[int, tuple[str, ...]]  # segment → its fields, separated by single blanks
     texts: dict[int, str]  # segment → the field it holds whole
-    edges: dict[int, tuple[bool, bool]]  # segment → begins with a blank, ends with one
+
+    def names(self) -> list[str]:
+        """The fields in their order."""
+        inner = (self.tokens.get(number) or (self.texts.get(number),) for number in range(2, self.quotes + 1))
+        return ["time", "request", *(name for names in inner for name in names if name)]
 
 
 def _shape(family: str, head: tuple[str, ...], quoted: tuple[str, ...], head_numbers: bool) -> Shape:
@@ -45,11 +66,9 @@ def _shape(family: str, head: tuple[str, ...], quoted: tuple[str, ...], head_num
     for name in ("forwarded_for", "user_agent", "request_id", "authority", "upstream_host"):
         texts[position] = name
         position += 2
-    edges = dict.fromkeys(tokens, (True, True))
     if family == "istio":
         tokens[position - 1] = _PLACES
-        edges[position - 1] = (True, False)
-    return Shape(family, position - 1, tokens, texts, edges)
+    return Shape(family, position - 1, tokens, texts)
 
 
 SHAPES = (
@@ -60,124 +79,167 @@ SHAPES = (
     _shape("envoy", ("code", "flags", "details"), (), True),
 )
 
-Mask = npt.NDArray[np.bool_]
-
 
 def parse_text(texts: pa.StringArray, lines: Lines, families: frozenset[str]) -> ParsedLines:
-    """Lines of 'istio' and 'envoy' text (``families``: which of them may be), prefixes already taken off."""
-    quotes = _quotes(texts)
+    """Lines of 'istio' and 'envoy' text (``families``: which of them may be), prefixes already taken off.
+
+    The columns are dictionaries, but for those that differ from line to line: what is asked of an address or a
+    cluster later is asked once of each.
+    """
+    marks = _Quotes.of(texts)
+    counts = marks.counts()
     left = np.arange(len(texts))
     pieces: list[pa.Table] = []
     for shape in SHAPES:
         if shape.family not in families:
             continue
-        chosen = left[quotes[left] == shape.quotes]
+        chosen = left[counts[left] == shape.quotes]
         if not len(chosen):
             continue
-        columns, fits = _columns(texts.take(pa.array(chosen)), shape)
-        if fits.any():
-            pieces.append(fields_table(columns, lines[chosen[fits]]))
-            left = np.setdiff1d(left, chosen[fits], assume_unique=True)
+        columns, read = _columns(texts, chosen, marks, shape)
+        if len(read):
+            pieces.append(fields_table(columns, lines[read]))
+            left = np.setdiff1d(left, read, assume_unique=True)
     odd, rejects = _odd_lines(texts, lines, left, families)
     return ParsedLines(join_fields([*pieces, *odd]), rejects)
 
 
-def _quotes(texts: pa.StringArray) -> npt.NDArray[np.int64]:
-    """How many quotes each line has; Arrow's own count takes three times as long."""
-    offsets = np.frombuffer(texts.buffers()[1], np.int32)[texts.offset :][: len(texts) + 1]
-    data = np.frombuffer(texts.buffers()[2] or b"", np.uint8)[: offsets[-1]]
-    return np.diff(np.searchsorted(np.flatnonzero(data == ord('"')), offsets))
+@dataclass(frozen=True)
+class _Quotes:
+    """Where lines and their quotes lie in the bytes."""
 
+    data: npt.NDArray[np.uint8]
+    starts: npt.NDArray[np.int32]  # of the lines, and behind the last of them its end
+    at: npt.NDArray[np.int32]  # the quotes
+    blanks: npt.NDArray[np.uint8]  # from each quote to the next
+    first: npt.NDArray[np.int64]  # of each line: its first one's place in ``at``
+    broken: npt.NDArray[np.int64]  # lines with a newline within: a container's JSON may hold one
 
-def _columns(texts: pa.StringArray, shape: Shape) -> tuple[dict[str, pa.Array], Mask]:
-    """The fields of the lines that fit ``shape``, and which do."""
-    width = shape.quotes + 1
-    segments = pc.split_pattern(texts, '"').flatten()
-    fits = _blanks_fit(segments, width, shape)
-    taken = {0: 1, 1: 1, **dict.fromkeys(shape.tokens, 1), **dict.fromkeys(shape.texts, 1)}
-    parts = {number: _column(segments, number, width) for number in taken}
-    fits &= _true(pc.match_substring_regex(parts[0], _TIME))
-    lists = {number: pc.split_pattern(parts[number], " ") for number in shape.tokens}
-    for number, names in shape.tokens.items():
-        wanted = len(names) + sum(shape.edges[number])
-        fits &= _true(pc.equal(pc.list_value_length(lists[number]), wanted))
-    request, request_fits = _request_line(parts[1])
-    fits &= request_fits
-    if not fits.any():
-        return {}, fits
-    keep = None if fits.all() else pa.array(fits)
-    columns = {"time": pc.utf8_trim(_kept(parts[0], keep), characters="[] ")}
-    columns |= {name: _kept(values, keep) for name, values in request.items()}
-    for number, names in shape.tokens.items():
-        values = _kept(lists[number], keep).flatten()
-        before, after = shape.edges[number]
-        step = len(names) + before + after
-        for position, name in enumerate(names):
-            columns[name] = _column(values, position + before, step)
-    columns |= {name: _kept(parts[number], keep) for number, name in shape.texts.items()}
-    sound = _tokens_sound(columns)
-    if not sound.all():
-        columns = {name: values.filter(pa.array(sound)) for name, values in columns.items()}
-        fits[np.flatnonzero(fits)[~sound]] = False
-    return columns, fits
+    @classmethod
+    def of(cls, texts: pa.StringArray) -> _Quotes:
+        starts = offsets_of(texts)
+        data = np.frombuffer(texts.buffers()[2] or b"", np.uint8)[: starts[-1]]
+        is_one = np.empty(len(data), bool)  # of a kind of byte, and then of another
+        at = np.flatnonzero(np.equal(data, ord('"'), out=is_one)).astype(np.int32)
+        at = at[np.searchsorted(at, starts[0]) :]
+        blanks = np.equal(data, ord(" "), out=is_one).view(np.uint8)
+        blanks = np.add.reduceat(blanks, at, dtype=np.uint8) if len(at) else np.empty(0, np.uint8)
+        control = np.flatnonzero(np.less(data, ord(" "), out=is_one))
+        newlines = control[np.isin(data[control], (ord("\n"), ord("\r")))]
+        broken = np.searchsorted(starts, newlines, side="right") - 1
+        return cls(data, starts, at, blanks, np.searchsorted(at, starts), broken)
 
+    def counts(self) -> npt.NDArray[np.int64]:
+        return np.diff(self.first)
 
-def _blanks_fit(segments: pa.StringArray, width: int, shape: Shape) -> Mask:
-    """Between two quoted fields stands one blank; after the last one of Envoy's format, nothing."""
-    offsets = np.frombuffer(segments.buffers()[1], np.int32)[segments.offset :][: len(segments) + 1]
-    data = np.frombuffer(segments.buffers()[2] or b"\0", np.uint8)
-    sizes = np.diff(offsets).reshape(-1, width)
-    starts = offsets[:-1].reshape(-1, width)
-    used = {0, 1, *shape.tokens, *shape.texts}
-    fits = np.ones(len(sizes), bool)
-    for number in range(width):
-        if number in used:
-            continue
-        if number == width - 1:
-            fits &= sizes[:, number] == 0
+    def stand_right(self, chosen: npt.NDArray[np.int64], shape: Shape) -> Mask:
+        """Whether lines that have the shape's number of quotes have them where it has: each opens after a blank
+        and closes before one, with the right number of blanks from one quoted field to the next."""
+        places = self.first[chosen][:, None] + np.arange(shape.quotes)
+        at, blanks = self.at[places], self.blanks[places]
+        opens, closes, ends = at[:, ::2], at[:, 1::2], self.starts[chosen + 1]
+        fits = (opens[:, 0] > self.starts[chosen]) & (self.data[opens - 1] == ord(" ")).all(axis=1)
+        fits &= (self.data[closes[:, :-1] + 1] == ord(" ")).all(axis=1)
+        after = closes[:, -1] + 1
+        if shape.quotes in shape.tokens:
+            fits &= (after < ends) & (self.data[np.minimum(after, len(self.data) - 1)] == ord(" "))
         else:
-            blank = data[np.minimum(starts[:, number], len(data) - 1)] == 0x20
-            fits &= (sizes[:, number] == 1) & blank
-    for number, (before, after) in shape.edges.items():
-        first = np.minimum(starts[:, number], len(data) - 1)
-        last = np.minimum(starts[:, number] + np.maximum(sizes[:, number], 1) - 1, len(data) - 1)
-        fits &= sizes[:, number] > 0
-        if before:
-            fits &= data[first] == 0x20
-        if after:
-            fits &= data[last] == 0x20
-    return fits
+            fits &= after == ends
+        for number in range(2, shape.quotes, 2):
+            fits &= blanks[:, number - 1] == len(shape.tokens.get(number, ())) + 1
+        return fits & ~np.isin(chosen, self.broken) if len(self.broken) else fits
+
+
+def _columns(
+    texts: pa.StringArray, chosen: npt.NDArray[np.int64], marks: _Quotes, shape: Shape
+) -> tuple[dict[str, pa.Array], npt.NDArray[np.int64]]:
+    """The fields of those of the ``chosen`` lines that are of ``shape``, and which lines these are."""
+    fits = marks.stand_right(chosen, shape)
+    chosen = chosen[fits]
+    if not len(chosen):
+        return {}, chosen
+    table, skipped = _read_blank_separated(texts.take(pa.array(chosen)), shape.names())
+    chosen = np.delete(chosen, skipped)
+    if not len(chosen):
+        return {}, chosen
+    columns = {name: whole(table[name]) for name in table.column_names}
+    # Nothing but the time stands before the first quote: the other fields are where the quotes say.
+    time = columns.pop("time")
+    fits = marks.at[marks.first[chosen]] - marks.starts[chosen] == np.diff(offsets_of(time)) + 1
+    fits &= _are_times(time)
+    request, request_fits = _request_line(pc.fill_null(columns.pop("request"), ""))
+    fits &= request_fits & _tokens_sound(columns)
+    columns |= request | {"time": time}
+    if not fits.all():
+        chosen, keep = chosen[fits], pa.array(fits)
+        columns = {name: values.filter(keep) for name, values in columns.items()}
+    columns["time"] = pc.utf8_slice_codeunits(columns["time"], 1, -1)
+    return columns, chosen
+
+
+def _read_blank_separated(texts: pa.StringArray, names: list[str]) -> tuple[pa.Table, list[int]]:
+    """The lines as ``names``, "-" and "" as null, and the positions of those that do not have so many fields."""
+    body = pc.binary_join(pa.ListArray.from_arrays([0, len(texts)], texts), "\n")[0].as_buffer()
+    skipped: list[int] = []
+
+    def skip(row: pa.csv.InvalidRow) -> str:
+        skipped.append(row.number - 1)
+        return "skip"
+
+    table = pa.csv.read_csv(
+        pa.BufferReader(body),
+        pa.csv.ReadOptions(use_threads=False, block_size=body.size + 1, column_names=names),
+        pa.csv.ParseOptions(
+            delimiter=" ", double_quote=False, ignore_empty_lines=False, invalid_row_handler=skip
+        ),
+        pa.csv.ConvertOptions(
+            check_utf8=False,  # the lines are valid
+            column_types={name: pa.string() if name in OWN_FIELDS else CODED for name in names},
+            null_values=["-", ""],
+            strings_can_be_null=True,
+        ),
+    )
+    return table, skipped
+
+
+def _are_times(texts: pa.StringArray) -> Mask:
+    offsets = offsets_of(texts)
+    width = offsets[1] - offsets[0]
+    if width == len(_USUAL_TIME) and (np.diff(offsets) == width).all():
+        bytes_of = np.frombuffer(texts.buffers()[2], np.uint8)[offsets[0] : offsets[-1]].reshape(-1, width)
+        # Where the usual time has a digit any digit may stand.
+        usual = np.where((bytes_of >= ord("0")) & (bytes_of <= ord("9")), ord("0"), bytes_of) == _USUAL_TIME
+        if usual.all():
+            return np.ones(len(texts), bool)
+    return mask(pc.match_substring_regex(texts, _TIME))
 
 
 def _request_line(texts: pa.StringArray) -> tuple[dict[str, pa.Array], Mask]:
     """``METHOD PATH PROTOCOL``; the path may hold blanks."""
     front = pc.split_pattern(texts, " ", max_splits=1)
-    fits = _true(pc.equal(pc.list_value_length(front), 2))
+    fits = mask(pc.equal(pc.list_value_length(front), 2))
     if not fits.all():  # keep the positions: what does not fit is dropped later, by its mask
         front = pc.split_pattern(pc.if_else(pa.array(fits), texts, "- - -"), " ", max_splits=1)
     halves = front.flatten()
     method, rest = _column(halves, 0, 2), _column(halves, 1, 2)
     back = pc.split_pattern(rest, " ", max_splits=1, reverse=True)
-    two = _true(pc.equal(pc.list_value_length(back), 2))
+    two = mask(pc.equal(pc.list_value_length(back), 2))
     if not two.all():
         back = pc.split_pattern(pc.if_else(pa.array(two), rest, "- -"), " ", max_splits=1, reverse=True)
     halves = back.flatten()
     path, protocol = _column(halves, 0, 2), _column(halves, 1, 2)
     known = pc.or_(pc.starts_with(protocol, "HTTP/"), pc.is_in(protocol, pa.array(["-", ""])))
-    return {"method": method, "path": path, "protocol": protocol}, fits & two & _true(known)
+    return {"method": method, "path": path, "protocol": protocol}, fits & two & mask(known)
 
 
 def _tokens_sound(columns: dict[str, pa.Array]) -> Mask:
-    """Whether the numbers are numbers and the flags look like flags."""
-    codes = columns["flags"].dictionary_encode()
-    like_flags = _true(pc.match_substring_regex(codes.dictionary, _FLAGS))
-    sound = like_flags[codes.indices.to_numpy(zero_copy_only=False)]
-    for name in ("code", *_NUMBERS):
+    """Whether the numbers are numbers and the flags look like flags; null is both."""
+    sound = np.ones(len(columns["flags"]), bool)
+    for name, pattern in _TOKENS.items():
         values = columns[name]
-        number = pc.and_(pc.ascii_is_decimal(values), pc.less(pc.binary_length(values), 19))
-        if name == "duration":
-            number = pc.or_(number, pc.match_substring_regex(values, r"^-\d{1,18}$"))
-        sound &= _true(pc.or_(number, pc.is_in(values, pa.array(["-", ""]))))
+        unlike = pc.invert(pc.match_substring_regex(values.dictionary, pattern))
+        if pc.any(unlike).as_py():
+            sound &= ~mask(unlike.take(values.indices))
     return sound
 
 
@@ -198,17 +260,12 @@ def _odd_lines(
         return [], rejects
     names = {name for row in rows for name in row}
     columns = {name: pa.array([row.get(name) for row in rows], pa.string()) for name in names}
-    return [fields_table(columns, np.array(numbers, np.int64))], rejects
+    table = fields_table(columns, np.array(numbers, np.int64))
+    for name in names - OWN_FIELDS:
+        table = table.set_column(table.column_names.index(name), name, table[name].cast(CODED))
+    return [table], rejects
 
 
 def _column(values: pa.Array, position: int, width: int) -> pa.Array:
     """Every ``width``-th value, beginning at ``position``."""
     return values.take(pa.array(np.arange(position, len(values), width)))
-
-
-def _kept(values: pa.Array, keep: pa.Array | None) -> pa.Array:
-    return values if keep is None else values.filter(keep)
-
-
-def _true(values: pa.Array) -> Mask:
-    return values.to_numpy(zero_copy_only=False).astype(bool)

@@ -6,7 +6,7 @@ an entry does not say is null.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from collector.decode import limits
 from collector.decode.attributes import KnownKeys, Pairs, merge_maps, render_distinct
 from collector.decode.envelope import parse_distinct
+from collector.decode.peers import flat_node_json
 from collector.decode.text import null_if_empty, offsets_of, take, text_column, to_text
 from collector.decode.wire import bytes_field, decode_text, struct_json
 
@@ -185,10 +186,18 @@ def looks_grpc(
 
 
 class StringMap:
-    """The string map of every row (headers, custom tags), flat, with the known keys found."""
+    """The map of every row (headers, custom tags, metadata), flat, with the known keys found.
+
+    ``read`` makes text of the values: of each distinct entry once.
+    """
 
     def __init__(
-        self, lists: pa.ListArray, export_of: np.ndarray, known: KnownKeys, prefix: str = ""
+        self,
+        lists: pa.ListArray,
+        export_of: np.ndarray,
+        known: KnownKeys,
+        prefix: str = "",
+        read: Callable[[pa.BinaryArray], pa.StringArray] = to_text,
     ) -> None:
         pairs = Pairs.opened("Entry", lists, export_of)
         if pairs.counts.size and pairs.counts.max() > limits.ATTRIBUTES:
@@ -198,7 +207,7 @@ class StringMap:
         self._rows = len(pairs.counts)
         self._row_of = np.repeat(np.arange(self._rows, dtype=np.int32), pairs.counts)
         self._keys = to_text(keys, limits.NAME_BYTES)
-        self._values = to_text(pairs.entries.field("value"))
+        self._values = read(pairs.entries.field("value"))
         codes = pc.fill_null(pc.index_in(keys, known.values), -1).to_numpy()[flat]
         self._where = np.full((len(known) + 1, self._rows), -1, np.int32)
         self._where[codes, self._row_of] = np.arange(len(codes), dtype=np.int32)
@@ -213,6 +222,14 @@ class StringMap:
         if positions.max(initial=-1) < 0:
             return pa.nulls(self._rows, TEXT)
         return take(self._values, np.where(positions < 0, -1, self._flat[positions]))
+
+    def coded(self, *keys: str) -> pa.DictionaryArray:
+        """The value of the first of ``keys`` that a row has, of the entries' values; it stays in the map."""
+        positions = np.full(self._rows, -1, np.int32)
+        for key in keys:
+            positions = np.where(positions < 0, self._where[self._known.index[key]], positions)
+        codes = np.append(self._flat, -1)[positions].astype(np.int32)
+        return pa.DictionaryArray.from_arrays(pa.array(codes, mask=codes < 0), self._values)
 
     def rest(self) -> Part:
         chosen = np.flatnonzero(~self._promoted[:-1])
@@ -229,22 +246,28 @@ def constant_part(key: str, values: pa.StringArray) -> Part:
     return rows, pa.repeat(key, len(rows)), values.take(pa.array(rows))
 
 
-def structured_part(lists: pa.ListArray, prefix: str, of_any: bool) -> Part:
-    """Maps of messages (dynamic metadata, filter state) as JSON text, rendered once per distinct value."""
-    entries = lists.flatten()
-    rows = np.repeat(np.arange(len(lists), dtype=np.int32), np.diff(offsets_of(lists)))
-    keys = to_text(entries.field("key"), limits.NAME_BYTES)
-    values = render_distinct(entries.field("value"), _any_json if of_any else struct_json)
-    return rows, pc.binary_join_element_wise(prefix, keys, ""), values
+def structs_text(values: pa.BinaryArray) -> pa.StringArray:
+    """Structs (dynamic metadata) as JSON text."""
+    return render_distinct(values, struct_json)
+
+
+def objects_text(values: pa.BinaryArray) -> pa.StringArray:
+    """Messages of any type (filter state) as text."""
+    return render_distinct(values, _any_json)
 
 
 def _any_json(raw: bytes) -> str:
-    """A google.protobuf.Any of a Struct or a StringValue as text; of anything else its type."""
+    """A google.protobuf.Any of a Struct, a text or a node's FlatBuffer as text; of anything else its type."""
     kind, value = decode_text(bytes_field(raw, 1) or b""), bytes_field(raw, 2) or b""
     if kind.endswith("google.protobuf.Struct"):
         return struct_json(value)
     if kind.endswith("google.protobuf.StringValue"):
         return decode_text(bytes_field(value, 1) or b"")
+    if kind.endswith("google.protobuf.BytesValue"):
+        inner = bytes_field(value, 1) or b""
+        text = flat_node_json(inner) or decode_text(inner)
+        if text.isprintable():
+            return text
     return f"({kind or 'no type'}, {len(value)} bytes)"
 
 

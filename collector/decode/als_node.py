@@ -72,7 +72,7 @@ def _read_node(raw: bytes) -> ProxyNode:
     metadata = struct_value(bytes_field(raw, 3) or b"")
     locality = bytes_field(raw, 4) or b""
     labels = metadata.get("LABELS")
-    labels = labels if isinstance(labels, dict) else {}
+    labels = labels if isinstance(labels, dict) else metadata  # before Istio 1.2 they stood among the others
     istio = _NODE_ID.match(node_id)
     name = istio["name"] if istio else ""
     pod, _, namespace = name.rpartition(".")
@@ -86,7 +86,7 @@ def _read_node(raw: bytes) -> ProxyNode:
         namespace=_string(metadata.get("NAMESPACE")) or namespace or None,
         pod=_string(metadata.get("NAME")) or pod or None,
         workload=workload,
-        app=_first(labels, _APP_LABELS) or workload,
+        app=_first(labels, _APP_LABELS) or workload or _app_of_cluster(_text(bytes_field(raw, 2)), namespace),
         version=None if version in _NO_VERSION else version,
         service_account=_string(metadata.get("SERVICE_ACCOUNT")),
         zone=_text(bytes_field(locality, 2)),
@@ -96,6 +96,11 @@ def _read_node(raw: bytes) -> ProxyNode:
 def _addresses(own: str, listed: Any) -> tuple[str, ...]:
     named = [own, *(listed.split(",") if isinstance(listed, str) else [])]
     return tuple(dict.fromkeys(address.strip()[:64] for address in named if address.strip()))[:_MAX_ADDRESSES]
+
+
+def _app_of_cluster(cluster: str | None, namespace: str) -> str | None:
+    """Istio's node.cluster is APP.NAMESPACE, other meshes' is the service's name."""
+    return (cluster.removesuffix(f".{namespace}") if namespace else cluster) or None if cluster else None
 
 
 def _first(labels: dict[str, Any], names: tuple[str, ...]) -> str | None:

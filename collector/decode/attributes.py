@@ -107,6 +107,15 @@ class AttributeTable:
         self._where[-1] = -1
         self._promoted = np.zeros(flat + 1, bool)
 
+    @property
+    def values(self) -> pa.StringArray:
+        """What `entries_at` numbers."""
+        return self._values
+
+    def shows(self, key: str) -> bool:
+        """Whether some row has ``key``."""
+        return bool(self._lines[self._known.index[key]] >= 0)
+
     def positions(self, keys: Sequence[str]) -> np.ndarray:
         """Per row, where the first of ``keys`` that it has stands in the flat arrays; -1 for none."""
         lines = [line for key in keys if (line := self._lines[self._known.index[key]]) >= 0]
@@ -176,6 +185,16 @@ def merge_maps(rows: int, parts: Sequence[tuple[np.ndarray, pa.Array, pa.Array]]
     keys = pa.concat_arrays([part[1] for part in filled]).take(pa.array(order))
     values = pa.concat_arrays([part[2] for part in filled]).take(pa.array(order))
     return _map(rows, row_of[order], keys, values)
+
+
+def joined_maps(maps: Sequence[pa.MapArray]) -> pa.MapArray:
+    """One map per row of several that are as long as each other."""
+    parts = []
+    for one in maps:
+        offsets = offsets_of(one)
+        rows = np.repeat(np.arange(len(one), dtype=np.int32), np.diff(offsets))
+        parts.append((rows, *(flat[offsets[0] : offsets[-1]] for flat in (one.keys, one.items))))
+    return merge_maps(len(maps[0]), parts)
 
 
 def _map(rows: int, row_of: np.ndarray, keys: pa.Array, values: pa.Array) -> pa.MapArray:

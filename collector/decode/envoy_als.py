@@ -16,8 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from collector.decode import als_columns as cols
-from collector.decode import identity, ids, limits
-from collector.decode.als_node import NOBODY, ProxyNode, read_identifier, split_identifier
+from collector.decode import identity, ids, limits, peers
+from collector.decode.als_node import split_identifier
+from collector.decode.als_streams import Streams, stream_identities, streams_of
 from collector.decode.attributes import KnownKeys
 from collector.decode.envelope import (
     BrokenExports,
@@ -32,7 +33,7 @@ from collector.decode.envelope import (
 )
 from collector.decode.otlp import finish, reject_marked, table_of
 from collector.decode.rejected import RejectLog
-from collector.decode.text import integers, null_if_empty, offsets_of, take
+from collector.decode.text import integers, null_if_empty, offsets_of
 from collector.decode.types import Decoded, Export
 from store.schema import MOMENT, OBSERVATIONS
 
@@ -45,6 +46,8 @@ _REQUEST_KEYS = KnownKeys(
 )
 _RESPONSE_KEYS = KnownKeys(["content-type", "grpc-status"])
 _TAG_KEYS = KnownKeys(["trace_id", "span_id"])
+_STATE_KEYS = KnownKeys([prefix + name for name in peers.KEYS for prefix in ("", "wasm.")])
+_NO_KEYS = KnownKeys([])
 _ADDRESSES = (
     "downstream_direct_remote_address",
     "downstream_remote_address",
@@ -74,8 +77,8 @@ def decode_als(exports: Sequence[Export]) -> Decoded:
     def decode(bodies: pa.BinaryArray, numbers: np.ndarray) -> Decoded:
         log = RejectLog("als", "access log entries", exports)
         messages = parse("StreamMessage", bodies, numbers)
-        streams = _streams(exports, numbers, messages.column("identifier"))
-        tables, accepted = [], 0
+        streams = streams_of(exports, numbers, messages.column("identifier"))
+        tables, learned, accepted = [], [], 0
         for protocol in ("http", "tcp"):
             sent = messages.column(f"{protocol}_logs")
             refuse_over_limit(sent, numbers, limits.GROUPS_PER_EXPORT, "groups of entries")
@@ -85,10 +88,12 @@ def decode_als(exports: Sequence[Export]) -> Decoded:
             refuse_over_limit(lists, export_of, limits.RECORDS_REFUSED, "entries")
             entries = children(lists)
             batch = _Entries(protocol, groups, entries, export_of[entries.parent])
-            for table, skipped in batch.observations(log, streams):
+            for table, told, skipped in batch.observations(log, streams):
                 tables.append(table)
+                learned.append(told)
                 accepted += table.num_rows + skipped
-        pieces = {"observations": tables, "identities": [_identities(streams, tables)]}
+        others = identity.distinct(pa.concat_tables([identity.identities(0), *learned]))
+        pieces = {"observations": tables, "identities": [stream_identities(streams, tables), others]}
         return finish(pieces, log, accepted)
 
     return decode_without_broken(exports, "StreamMessage", "", decode)
@@ -97,53 +102,6 @@ def decode_als(exports: Sequence[Export]) -> Decoded:
 _ENTRIES = {"http": "HttpEntries", "tcp": "TcpEntries"}
 _ENTRY = {"http": "HttpEntry", "tcp": "TcpEntry"}
 _END = {"http": _HTTP_END, "tcp": _TCP_END}
-
-
-@dataclass(frozen=True)
-class _Streams:
-    """The sending proxies: one node number per export."""
-
-    exports: Sequence[Export]
-    numbers: np.ndarray  # the exports decoded
-    node_of: np.ndarray  # export → node number
-    nodes: list[ProxyNode]
-
-    def texts(self, values: list[str | None], export_of: np.ndarray) -> pa.StringArray:
-        """One value per node, laid out per entry."""
-        return take(pa.array(values, TEXT), self.node_of[export_of])
-
-    def emitters(self, export_of: np.ndarray) -> pa.StringArray:
-        named = self.texts([node.emitter for node in self.nodes], export_of)
-        if not named.null_count:
-            return named
-        peers = pa.array([f"@{export.peer}" if export.peer else None for export in self.exports], TEXT)
-        return pc.coalesce(named, take(peers, export_of))
-
-    def is_own_address(self, address: pa.StringArray, export_of: np.ndarray) -> pa.BooleanArray:
-        """Whether an IP:PORT is the sending proxy's own (by its node, else by its connection)."""
-        own = [f"{number}|{ip}" for number, node in enumerate(self.nodes) for ip in node.addresses]
-        peers = [f"@{number}|{export.peer}" for number, export in enumerate(self.exports) if export.peer]
-        ip = pc.replace_substring_regex(address, r"^\[?([^\]]*?)\]?:[0-9]+$", r"\1")
-        by_node = pc.binary_join_element_wise(pa.array(self.node_of[export_of]).cast(TEXT), ip, "|")
-        by_peer = pc.binary_join_element_wise("@", pa.array(export_of).cast(TEXT), "|", ip, "")
-        return pc.or_(pc.is_in(by_node, pa.array(own, TEXT)), pc.is_in(by_peer, pa.array(peers, TEXT)))
-
-
-def _streams(exports: Sequence[Export], numbers: np.ndarray, sent: pa.Array) -> _Streams:
-    """Read each distinct identifier once: the one held for the stream, else the message's own."""
-    nodes: dict[ProxyNode, int] = {}
-    known: dict[int, int] = {}  # id() of an identifier's bytes, which `exports` keeps alive
-    node_of = np.zeros(len(exports), np.int32)
-    for row, number in enumerate(numbers.tolist()):
-        held = exports[number].identifier
-        if held is None:
-            own = sent[row].as_py()
-            node_of[number] = nodes.setdefault(read_identifier(own), len(nodes))
-            continue
-        if id(held) not in known:
-            known[id(held)] = nodes.setdefault(read_identifier(held), len(nodes))
-        node_of[number] = known[id(held)]
-    return _Streams(exports, numbers, node_of, list(nodes) or [NOBODY])
 
 
 @dataclass(frozen=True)
@@ -159,8 +117,8 @@ class _Entries:
         group = self.groups.place(int(self.entries.parent[entry]))
         return f"{self.protocol}_logs[{group}].log_entry[{self.entries.place(entry)}]"
 
-    def observations(self, log: RejectLog, streams: _Streams) -> Iterator[tuple[pa.Table, int]]:
-        """Yield (rows, how many entries were accepted without becoming one)."""
+    def observations(self, log: RejectLog, streams: Streams) -> Iterator[tuple[pa.Table, pa.Table, int]]:
+        """Yield (rows, what they tell of others, how many entries were accepted without becoming one)."""
         raw, numbers = self.entries.raw, np.arange(len(self.export_of))
         sizes = np.diff(offsets_of(raw))
         large = sizes > limits.RECORD_BYTES
@@ -178,8 +136,8 @@ class _Entries:
             yield self._rows(log, streams, chosen, rows)
 
     def _rows(
-        self, log: RejectLog, streams: _Streams, entries: np.ndarray, rows: pa.RecordBatch
-    ) -> tuple[pa.Table, int]:
+        self, log: RejectLog, streams: Streams, entries: np.ndarray, rows: pa.RecordBatch
+    ) -> tuple[pa.Table, pa.Table, int]:
         common = rows.column("common")
         kind = common.field("access_log_type").to_numpy()
         partial = common.field("intermediate_log_entry").to_numpy(zero_copy_only=False)
@@ -194,26 +152,31 @@ class _Entries:
         bad = reject_marked(log, self.export_of[entries], lambda row: self.place(int(place[row])), [fault])
         export_of = self.export_of[entries]
         try:
-            table = self._table(rows, streams, export_of)
+            table, said = self._table(rows, streams, export_of)
         except BrokenExports:
             reasons = broken_inside(_ENTRY[self.protocol], rows.to_struct_array(), export_of)
             raise BrokenExports(reasons) from None
         keep = ended & ~bad
         # Only now: what is broken in an entry refuses its message, also where the entry would make no row.
-        return table if keep.all() else table.filter(pa.array(keep)), int((~ended).sum())
+        if not keep.all():
+            table, said = table.filter(pa.array(keep)), [one.filter(pa.array(keep)) for one in said]
+        told = peers.peer_identities(table, said[0], said[1], streams.clusters(export_of[keep]))
+        return table, told, int((~ended).sum())
 
-    def _table(self, rows: pa.RecordBatch, streams: _Streams, export_of: np.ndarray) -> pa.Table:
-        """All entries as rows. Raises BrokenExports."""
+    def _table(
+        self, rows: pa.RecordBatch, streams: Streams, export_of: np.ndarray
+    ) -> tuple[pa.Table, list[pa.Array]]:
+        """All entries as rows, and what each says of whom it called and who called it. Raises BrokenExports."""
         parts: list[cols.Part] = []
         columns = _common_columns(rows.column("common"), streams, export_of, parts)
         own = _http_columns if self.protocol == "http" else _tcp_columns
         columns |= own(rows, export_of, columns, parts)
         columns["attributes"] = cols.merged(rows.num_rows, parts)
-        return table_of(OBSERVATIONS, columns)
+        return table_of(OBSERVATIONS, columns), [columns[name] for name in peers.KEYS]
 
 
 def _common_columns(
-    common: pa.StructArray, streams: _Streams, export_of: np.ndarray, parts: list[cols.Part]
+    common: pa.StructArray, streams: Streams, export_of: np.ndarray, parts: list[cols.Part]
 ) -> dict[str, pa.Array]:
     """What HTTP and TCP entries share; the rest goes to ``parts`` of the attributes."""
     started, _ = cols.start_micros(common.field("start_time"))
@@ -256,14 +219,19 @@ def _common_columns(
     columns |= {name: cols.micros(common.field(field)) for name, field in _TIMES.items()}
     parts.append(tags.rest())
     parts.extend(cols.constant_part(name, cols.text_of(common, name)) for name in _SAID_APART)
-    metadata = common.field("metadata").field("filter_metadata")
-    parts.append(cols.structured_part(metadata, "metadata.", of_any=False))
-    parts.append(cols.structured_part(common.field("filter_state_objects"), "filter_state.", of_any=True))
+    metadata, objects = (
+        common.field("metadata").field("filter_metadata"),
+        common.field("filter_state_objects"),
+    )
+    parts.append(cols.StringMap(metadata, export_of, _NO_KEYS, "metadata.", cols.structs_text).rest())
+    state = cols.StringMap(objects, export_of, _STATE_KEYS, "filter_state.", cols.objects_text)
+    parts.append(state.rest())
+    columns |= {name: state.coded(name, f"wasm.{name}") for name in peers.KEYS}
     return columns
 
 
 def _reporter(
-    cluster: pa.StringArray, source: pa.StringArray, streams: _Streams, export_of: np.ndarray
+    cluster: pa.StringArray, source: pa.StringArray, streams: Streams, export_of: np.ndarray
 ) -> pa.StringArray:
     kinds = {"router": "gateway", "waypoint": "waypoint"}
     by_kind = streams.texts([kinds.get(node.node_type or "") for node in streams.nodes], export_of)
@@ -369,31 +337,3 @@ def _size(counts: pa.UInt64Array) -> pa.Int64Array:
     """Byte counts as int64; one past that range is the largest there is."""
     numbers = counts.to_numpy()
     return pa.array(np.minimum(numbers, np.uint64((1 << 63) - 1)).astype(np.int64))
-
-
-def _identities(streams: _Streams, tables: Sequence[pa.Table]) -> pa.Table:
-    """One row per proxy and address of it, true since the first entry of this call that it sent."""
-    since = np.array([export.received_us for export in streams.exports], np.int64)
-    for table in tables:
-        times = table.column("time").combine_chunks().cast(pa.int64()).to_numpy()
-        np.minimum.at(since, table.column("export").to_numpy(), times)
-    rows = []
-    for number, node in enumerate(streams.nodes):
-        sent = streams.numbers[streams.node_of[streams.numbers] == number]
-        if node is NOBODY or node == NOBODY or not len(sent):
-            continue
-        export = int(sent[np.argmin(since[sent])])
-        rows += [(export, int(since[export]), address, node) for address in node.addresses or (None,)]
-    said = ("emitter", "node_type", "cluster", "namespace", "pod", "workload", "app", "version")
-    columns = {
-        name: pa.array([getattr(row[3], name) for row in rows], TEXT)
-        for name in (*said, "service_account", "zone")
-    }
-    return identity.identities(
-        len(rows),
-        export=pa.array([row[0] for row in rows], pa.int32()),
-        time=pa.array([row[1] for row in rows], pa.int64()),
-        evidence=pa.array(["als_node"] * len(rows), TEXT),
-        address=pa.array([row[2] for row in rows], TEXT),
-        **columns,
-    )

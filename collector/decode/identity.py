@@ -107,13 +107,25 @@ LOG_LABELS: dict[str, tuple[str, ...]] = {
     "app": ("canonical_name", "app"),
     "version": ("canonical_revision", "version"),
     "cluster": ("cluster_id", "k8s.cluster.name"),
+    "service_account": ("service_account",),
+    "zone": ("zone", "zone_name"),
     "direction": ("listener_direction",),
 }
+NODE_CLUSTER = "cluster_name"  # of Envoy's built-in labels: the application, by Istio 'APP.NAMESPACE'
 RESOURCE_LABELS = {
+    "zone": RESOURCE_IDENTITY["zone"],
     "workload": RESOURCE_IDENTITY["workload"],
     "version": RESOURCE_IDENTITY["version"],
     "namespace": RESOURCE_IDENTITY["namespace"],
 }
+# What is said of an access log's writer by its resource; other attributes of the resource are kept with the row.
+WRITER_KEYS = frozenset(
+    [
+        NODE_CLUSTER,
+        *RESOURCE_IDENTITY["address"],
+        *(key for keys in (*LOG_LABELS.values(), *RESOURCE_LABELS.values()) for key in keys),
+    ]
+)
 
 _GRPC_NAMES = """
     ok cancelled unknown invalidargument deadlineexceeded notfound alreadyexists permissiondenied
@@ -273,6 +285,13 @@ def distinct(found: pa.Table) -> pa.Table:
     numbered = found.append_column("row", pa.array(np.arange(found.num_rows)))
     first = numbered.group_by(keys, use_threads=False).aggregate([("row", "min")])["row_min"]
     return found.take(pa.array(np.sort(first.to_numpy())))
+
+
+def app_of_node_cluster(clusters: pa.StringArray, namespaces: pa.StringArray) -> pa.StringArray:
+    """The application that a node's cluster names: Istio adds the namespace, others have the service's name."""
+    parts = pc.extract_regex(clusters, r"^(?P<app>.+)\.(?P<namespace>[^.]+)$")
+    istio = pc.fill_null(pc.equal(pc.struct_field(parts, 1), namespaces), False)
+    return pc.if_else(istio, pc.struct_field(parts, 0), clusters)
 
 
 def not_empty(text: pa.StringArray) -> pa.StringArray:

@@ -19,36 +19,24 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from collector.decode import identity
-from collector.decode.access_log_emitter import INBOUND, SNI, WAYPOINT, ip_of
-from collector.decode.access_log_fields import FIELDS, join_fields
-from collector.decode.access_log_json import KEYS, parse_json
+from collector.decode.access_log_emitter import SNI, ip_of, is_forwarded, is_inbound, is_waypoint
 from collector.decode.access_log_rows import build_rows
-from collector.decode.access_log_text import parse_text
-from collector.decode.access_log_values import mask
+from collector.decode.access_log_values import by_value, mask, plain, whole
 from collector.decode.attributes import AttributeTable
 from collector.decode.numbering import codes_of, numbered
 from collector.decode.otlp import Opened
-from collector.decode.text import null_if_empty, spread, take
+from collector.decode.otlp_access_fields import read_fields
+from collector.decode.peers import peer_identities
+from collector.decode.text import spread, take
 from collector.decode.types import Export
 from store.schema import IDENTITIES, MOMENT, OBSERVATIONS
 
 TEXT = pa.string()
 NULL = pa.scalar(None, TEXT)
-_TEXT_LINE = r'^\[\d{4}-\d\d-\d\dT[\d:.]+Z?\] "'
-_JSON_LINE = r'^\s*\{.*"(?:start_time|response_flags|response_code_details)"'
 _START = r"^(?P<seconds>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?P<fraction>\.\d{1,6})?Z?$"
 _INBOUND_DIRECTION, _OUTBOUND_DIRECTION = "1", "2"  # of %CEL(xds.listener_direction)%
+_DESCRIBED = ("pod", "namespace", "workload", "app", "version", "cluster", "service_account", "zone")
 _REPORTERS = pa.array(["source", "gateway", "destination", "waypoint"])
-_TEXT_FAMILIES = frozenset({"istio", "envoy"})
-
-FIELD_KEYS = {name: KEYS[name] for name in FIELDS}
-# A record is one by its attributes if it has both a code and one of the other keys only proxies use.
-_CODE = KEYS["code"]
-_PROXY_KEYS = tuple(
-    key
-    for name in ("flags", "details", "cluster", "upstream_host", "downstream_remote")
-    for key in KEYS[name]
-)
 
 
 @dataclass(frozen=True)
@@ -87,7 +75,7 @@ def read_access_logs(
 
     ``sent_time`` is null where the record says none: then the start its line says is better than when it came.
     """
-    fields, taken = _fields(table, body)
+    fields, taken = read_fields(opened, records, table, body)
     if fields is None:
         return AccessLogs(taken, OBSERVATIONS.empty_table(), IDENTITIES.empty_table())
     at = fields["line"].to_numpy()
@@ -109,8 +97,9 @@ def read_access_logs(
     for name in ("trace_id", "span_id"):
         if shared[name].null_count < len(shared[name]):
             observed = _set(observed, name, shared[name].take(pa.array(kept)))
-    learned = _identities(named, emitter, own, observed, rows_at)
-    return AccessLogs(taken, observed, learned)
+    others = peer_identities(observed, *rows.peers, own_cluster=take(named.clusters, named.which[rows_at]))
+    learned = [*_identities(named, emitter, own, observed, rows_at), others]
+    return AccessLogs(taken, observed, identity.distinct(pa.concat_tables(learned)))
 
 
 def _times(fields: pa.Table, at: np.ndarray, sent_time: pa.Array, known: pa.Array) -> pa.StringArray:
@@ -119,50 +108,6 @@ def _times(fields: pa.Table, at: np.ndarray, sent_time: pa.Array, known: pa.Arra
     if not sent.null_count:
         return sent
     return pc.coalesce(sent, _start_said(fields), _stamp(known.take(pa.array(at))))
-
-
-def _fields(table: AttributeTable, body: pa.StringArray) -> tuple[pa.Table | None, np.ndarray]:
-    """One row of fields per access log, ``line`` being its record's number; and which records are one."""
-    count = table.rows
-    taken = (table.positions(_CODE) >= 0) & (table.positions(_PROXY_KEYS) >= 0)
-    said = _from_bodies(body)
-    lines = said["line"].to_numpy()
-    taken[lines] = True
-    if not taken.any():
-        return None, taken
-    at = np.flatnonzero(taken)
-    where = np.full(count, -1, np.int64)
-    where[lines] = np.arange(len(lines))
-    only_bodies = len(lines) == len(at)
-    columns = []
-    for name in FIELDS:
-        values = _text(said[name]) if only_bodies else take(_text(said[name]), where[at])
-        attribute = table.positions(FIELD_KEYS[name])[at]
-        if (attribute >= 0).any():
-            found = table.at(attribute)
-            # Envoy writes '-' for nothing; where the body knows better it stays.
-            values = null_if_empty(pc.coalesce(pc.if_else(pc.equal(found, "-"), NULL, found), values))
-            table.drop(attribute)
-        columns.append(values)
-    for keys in identity.LOG_LABELS.values():
-        table.drop(table.positions(keys)[at])
-    columns += [pa.array(at), table.rest().take(pa.array(at))]
-    return pa.table(columns, names=[*FIELDS, "line", "extra"]), taken
-
-
-def _from_bodies(body: pa.StringArray) -> pa.Table:
-    """Fields of the bodies that are a line of text or JSON."""
-    pieces = []
-    for pattern, parse in (
-        (_TEXT_LINE, lambda texts, lines: parse_text(texts, lines, _TEXT_FAMILIES)),
-        (_JSON_LINE, parse_json),
-    ):
-        like = pc.fill_null(pc.match_substring_regex(body, pattern), False).to_numpy(zero_copy_only=False)
-        at = np.flatnonzero(like)
-        if len(at):
-            texts = pc.utf8_trim(body.take(pa.array(at)), characters="\r\n")
-            pieces.append(parse(texts, at).fields)
-    return join_fields(pieces)
 
 
 @dataclass(frozen=True)
@@ -189,16 +134,24 @@ class _Named:
             return pc.if_else(pc.is_in(values, pa.array(["", "-"])), NULL, values)
 
         node = identity.split_node_ids(said("node_id"))
-        columns = {name: said(name) for name in ("pod", "namespace", "workload", "app", "version", "cluster")}
+        columns = {name: said(name) for name in _DESCRIBED}
         columns["version"] = identity.known_version(columns["version"])
         columns["pod"] = pc.coalesce(node["pod"], columns["pod"])
         columns["namespace"] = pc.coalesce(node["namespace"], columns["namespace"])
         columns["workload"] = pc.coalesce(columns["workload"], identity.workload_of_pod(columns["pod"]))
+        service = spread(_looked_up(resource, identity.NODE_CLUSTER), group)
+        service = identity.app_of_node_cluster(service, columns["namespace"])
+        columns["app"] = pc.coalesce(columns["app"], pc.if_else(node["emitter"].is_valid(), service, NULL))
         by_pod = pc.binary_join_element_wise(columns["pod"], columns["namespace"], ".")
         columns["emitter"] = pc.coalesce(node["emitter"], by_pod, columns["pod"])
         columns["address"] = node["address"]
         columns["node_type"] = node["node_type"]
         return cls(which, columns, node["node_type"], said("direction"))
+
+    @property
+    def clusters(self) -> pa.DictionaryArray:
+        """The mesh's name for where each writer runs."""
+        return self.columns["cluster"].dictionary_encode()
 
     @property
     def needs_addresses(self) -> bool:
@@ -224,41 +177,39 @@ class _Clusters:
 
     @classmethod
     def of(cls, fields: pa.Table) -> _Clusters:
-        encoded = _text(fields["cluster"]).dictionary_encode()
-        which, names = pc.fill_null(encoded.indices, -1).to_numpy(), encoded.dictionary
-        inbound = mask(pc.match_substring_regex(names, INBOUND))
-        waypoint = mask(pc.starts_with(names, WAYPOINT))
-        return cls(which < 0, np.append(inbound, False)[which], np.append(waypoint, False)[which])
+        names = whole(fields["cluster"])
+        return cls(
+            mask(names.is_null()), mask(by_value(is_inbound, names)), mask(by_value(is_waypoint, names))
+        )
 
 
 def _own_addresses(fields: pa.Table, clusters: _Clusters) -> pa.StringArray:
     """The writer's own IP as its row shows it: where an inbound request came in, an outbound one went out."""
-    local, upstream = _text(fields["downstream_local"]), _text(fields["upstream_local"])
+    local, upstream = _ips(fields, "downstream_local"), _ips(fields, "upstream_local")
     address = pc.if_else(pa.array(clusters.inbound), local, upstream)
-    return _bare_ip(pc.if_else(pa.array(clusters.absent), NULL, address))
+    return pc.if_else(pa.array(clusters.absent), NULL, address)
 
 
 def _emitters(
     named: _Named, own: pa.StringArray, fields: pa.Table, exports: Sequence[Export], export_of: np.ndarray
-) -> pa.StringArray:
-    emitter = take(named.columns["emitter"], named.which)
+) -> pa.StringArray | pa.DictionaryArray:
+    emitter = take(named.columns["emitter"].dictionary_encode(), named.which)
     if not emitter.null_count:
         return emitter
     peer = take(pa.array([export.peer for export in exports], TEXT), export_of)
     foreign = pc.fill_null(pc.not_equal(own, peer), False).to_numpy(zero_copy_only=False)
     relayed = np.bincount(export_of[foreign], minlength=len(exports))[export_of] > 0
     # Behind a relay a row without an address of its own is known by its caller's, if that is shown.
-    remote = _text(fields["downstream_remote"])
-    direct = pc.if_else(pc.fill_null(pc.ends_with(remote, ":0"), True), NULL, _bare_ip(remote))
+    direct = pc.if_else(_is_hidden(fields), NULL, _ips(fields, "downstream_remote"))
     address = pc.if_else(pa.array(relayed), pc.coalesce(own, direct), peer)
-    return pc.coalesce(emitter, pc.binary_join_element_wise("@", address, ""))
+    return pc.coalesce(plain(emitter), pc.binary_join_element_wise("@", address, ""))
 
 
 def _reporters(
-    fields: pa.Table, named: _Named, clusters: _Clusters, own: pa.StringArray, emitter: pa.StringArray
+    fields: pa.Table, named: _Named, clusters: _Clusters, own: pa.StringArray, emitter: pa.Array
 ) -> pa.StringArray:
     """By the listener's direction and the cluster; a gateway by its node id, else by its strangers."""
-    by_sni = clusters.absent & mask(pc.starts_with(_text(fields["sni"]), "outbound_"))
+    by_sni = clusters.absent & mask(by_value(_is_of_istio, whole(fields["sni"])))
     inbound = clusters.inbound | by_sni | named.rows_of(pc.equal(named.direction, _INBOUND_DIRECTION))
     waypoint = clusters.waypoint | named.rows_of(pc.equal(named.node_type, "waypoint"))
     gateway = named.rows_of(pc.equal(named.node_type, "router"))
@@ -270,17 +221,15 @@ def _reporters(
 
 
 def _is_mostly_strange(
-    fields: pa.Table, own: pa.StringArray, emitter: pa.StringArray, inbound: np.ndarray
+    fields: pa.Table, own: pa.StringArray, emitter: pa.Array, inbound: np.ndarray
 ) -> np.ndarray:
     """Whether a writer's outbound requests come mostly from others than its own pod: then it is a gateway.
 
     Where the caller's address is hidden (X-Forwarded-For) the listener tells: a gateway's is its pod's, a
     sidecar's the service's.
     """
-    remote = _text(fields["downstream_remote"])
-    hidden = pc.fill_null(pc.ends_with(remote, ":0"), True)
-    listener = _bare_ip(_text(fields["downstream_local"]))
-    strange = pc.if_else(hidden, pc.equal(listener, own), pc.not_equal(_bare_ip(remote), own))
+    listener, remote = _ips(fields, "downstream_local"), _ips(fields, "downstream_remote")
+    strange = pc.if_else(_is_hidden(fields), pc.equal(listener, own), pc.not_equal(remote, own))
     told = ~inbound & mask(own.is_valid())
     names = emitter.dictionary_encode()
     codes = pc.fill_null(
@@ -293,8 +242,8 @@ def _is_mostly_strange(
 
 
 def _identities(
-    named: _Named, emitter: pa.StringArray, own: pa.StringArray, observed: pa.Table, rows: np.ndarray
-) -> pa.Table:
+    named: _Named, emitter: pa.Array, own: pa.StringArray, observed: pa.Table, rows: np.ndarray
+) -> list[pa.Table]:
     """What the rows teach: the named writers' description, and what service callers meant by their SNI."""
     writers, addresses = named.which[rows], codes_of(own)[rows]
     _, first = numbered([writers, addresses])
@@ -306,9 +255,9 @@ def _identities(
         | _when(observed, first)
         | {"address": address, "evidence": pa.repeat("resource", len(first))},
     ).filter(described["emitter"].is_valid())
-    sni = _text(observed["sni"])
+    sni = whole(observed["sni"])
     called = np.flatnonzero(
-        mask(pc.and_(sni.is_valid(), pc.equal(_text(observed["reporter"]), "destination")))
+        mask(pc.and_(sni.is_valid(), pc.equal(whole(observed["reporter"]), "destination")))
     )
     _, first = numbered(
         [writers[called], addresses[called], codes_of(emitter)[rows[called]], codes_of(sni)[called]]
@@ -326,22 +275,30 @@ def _identities(
         service=host,
         version=pc.if_else(pc.is_in(subset, pa.array(["", "_"])), NULL, subset),
     ).filter(host.is_valid())
-    return identity.distinct(pa.concat_tables([by_name, by_sni]))
+    return [by_name, by_sni]
 
 
 def _when(observed: pa.Table, rows: np.ndarray) -> dict[str, pa.Array]:
     return {name: take(observed[name].combine_chunks(), rows) for name in ("export", "time")}
 
 
-def _bare_ip(addresses: pa.StringArray) -> pa.StringArray:
-    """Without port, and without the brackets of IPv6, as connections' addresses are written."""
-    encoded = addresses.dictionary_encode()
-    return pc.utf8_trim(ip_of(encoded.dictionary), characters="[]").take(encoded.indices)
+def _ips(fields: pa.Table, name: str) -> pa.StringArray:
+    """A field's addresses without port, and without the brackets of IPv6, as connections' addresses are written."""
+    return plain(by_value(lambda found: pc.utf8_trim(ip_of(found), characters="[]"), whole(fields[name])))
+
+
+def _is_hidden(fields: pa.Table) -> pa.BooleanArray:
+    """Whether the caller's own address is not known: X-Forwarded-For says another, or nothing does."""
+    return pc.fill_null(by_value(is_forwarded, whole(fields["downstream_remote"])), True)
+
+
+def _is_of_istio(names: pa.Array) -> pa.Array:
+    return pc.starts_with(names, "outbound_")
 
 
 def _start_said(fields: pa.Table) -> pa.StringArray:
     """The line's own start, null where it is not in Envoy's usual form."""
-    parts = pc.extract_regex(_text(fields["time"]), _START)
+    parts = pc.extract_regex(whole(fields["time"]), _START)
     seconds = pc.strptime(pc.struct_field(parts, 0), "%Y-%m-%dT%H:%M:%S", "s", error_is_null=True)
     return pc.binary_join_element_wise(seconds.cast(TEXT), pc.struct_field(parts, 1), "")
 
@@ -353,8 +310,3 @@ def _stamp(moments: pa.Array) -> pa.StringArray:
 def _set(table: pa.Table, name: str, values: pa.Array | pa.ChunkedArray) -> pa.Table:
     index = table.column_names.index(name)
     return table.set_column(index, table.schema.field(index).with_type(values.type), values)
-
-
-def _text(values: pa.Array | pa.ChunkedArray) -> pa.StringArray:
-    array = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
-    return array if pa.types.is_string(array.type) else array.cast(TEXT)

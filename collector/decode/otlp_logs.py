@@ -18,7 +18,8 @@ from collector.decode.attributes import AttributeTable, KnownKeys, Pairs, any_te
 from collector.decode.envelope import decode_without_broken
 from collector.decode.otlp import LOGS as SIGNAL
 from collector.decode.otlp import Opened, bounded_records, clamped, finish, kept_after, open_exports, table_of
-from collector.decode.otlp_access_logs import FIELD_KEYS, AccessLogs, read_access_logs
+from collector.decode.otlp_access_fields import FIELD_KEYS
+from collector.decode.otlp_access_logs import AccessLogs, read_access_logs
 from collector.decode.rejected import RejectLog
 from collector.decode.text import null_if_empty, text_column
 from collector.decode.types import Decoded, Export

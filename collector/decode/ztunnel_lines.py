@@ -10,6 +10,7 @@ does not name both addresses and a direction is refused with its number.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -31,6 +32,7 @@ TOLD = (*ENDS, "dst.hbone_addr", "dst.service", "direction", "bytes_sent", "byte
 FIELDS = ("time", "message", *TOLD)
 TEXT_MARK = "\taccess\tconnection "
 JSON_MARK = r'"(?:scope|target)"\s*:\s*"access"'
+_EITHER_MARK = re.compile(rb'access[\t"]')
 
 _MESSAGES = pa.array(["connection complete", "connection failed"])
 _OPENED = "connection opened"
@@ -64,6 +66,8 @@ class ZtunnelLines:
 def is_ztunnel(texts: pa.StringArray) -> npt.NDArray[np.bool_]:
     """Which lines say that they are of ztunnel's access log."""
     if pc.all(pc.starts_with(texts, "[")).as_py():  # Envoy's text, nearly always: not worth a look inside
+        return np.zeros(len(texts), bool)
+    if _EITHER_MARK.search(memoryview(texts.buffers()[2])) is None:  # an eighth of asking each line
         return np.zeros(len(texts), bool)
     found = mask(pc.match_substring(texts, TEXT_MARK))
     like_json = pc.match_substring(texts, '"access"')

@@ -69,7 +69,7 @@
       route(path) {
         const name = path === "/traces" ? "traces" : (path || "").startsWith("/traces/") ? "trace" : path === "/status" ? "status" : "graph";
         const hidden = ["graph", "traces", "trace", "status"].map((page) => page !== name);
-        const links = [name === "graph", name === "traces" || name === "trace"].map((on) => "nav-link" + (on ? " is-here" : ""));
+        const links = [name === "graph", name === "traces" || name === "trace", name === "status"].map((on) => "nav-link" + (on ? " is-here" : ""));
         return [...hidden, ...links];
       },
       show(view, _path) {

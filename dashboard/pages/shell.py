@@ -14,7 +14,8 @@ from dashboard.pages import controls
 from dashboard.view_state import ViewState
 
 LABEL: Any = {"aria-label": "Pages"}
-NAV_GRAPH, NAV_TRACES, CLOCK, SINK = "nav-graph", "nav-traces", "clock", "shell-sink"
+NAV_GRAPH, NAV_TRACES, NAV_STATUS = "nav-graph", "nav-traces", "nav-status"
+CLOCK, SINK = "clock", "shell-sink"
 
 
 def layout(pages: dict[str, Any]) -> html.Div:
@@ -47,6 +48,7 @@ def _header() -> html.Header:
                 [
                     dcc.Link("Graph", href="/", id=NAV_GRAPH, className="nav-link"),
                     dcc.Link("Traces", href="/traces", id=NAV_TRACES, className="nav-link"),
+                    dcc.Link("Status", href="/status", id=NAV_STATUS, className="nav-link"),
                 ],
                 **LABEL,
             ),
@@ -75,6 +77,7 @@ def register(app: Dash) -> None:
         *[Output(page, "hidden") for page in pages],
         Output(NAV_GRAPH, "className"),
         Output(NAV_TRACES, "className"),
+        Output(NAV_STATUS, "className"),
         Input(ids.LOCATION, "pathname"),
     )
     call("ticked", Output(SINK, "data"), Input(ids.TICK, "data"))

@@ -12,6 +12,7 @@ from collector.decode.access_log_emitter import Emitter
 from collector.decode.access_log_format import BadFormat, compile_format
 from tests.collector.captures import CAPTURES
 
+UNFIT = "the line does not fit --format-string"
 ISTIO = (
     '[%START_TIME%] "%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%" %RESPONSE_CODE% '
     "%RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %CONNECTION_TERMINATION_DETAILS% "
@@ -69,12 +70,136 @@ def test_operators_become_fields_and_what_is_no_field_an_attribute() -> None:
         ("%START_TIME(%FT%T.%6f)%", "2026-11-21T12:00:40.242000"),
         ("%START_TIME(%Y-%m-%d %H:%M:%S.%9f)%", "2026-11-21 12:00:40.242000000"),
         ("%START_TIME(%FT%T.%3f%z)%", "2026-11-21T07:00:40.242-0500"),
+        ("%START_TIME(%FT%H:%M:%E3S%Ez)%", "2026-11-21T07:00:40.242-05:00"),
+        ("%START_TIME(%d/%b/%Y:%H:%M:%S.%3f %z)%", "21/Nov/2026:12:00:40.242 +0000"),
+        ("%START_TIME_LOCAL%", "2026-11-21T13:00:40.242+0100"),
     ],
 )
 def test_the_start_in_any_of_envoys_ways(time: str, written: str) -> None:
     """Date and clock, epoch seconds, fractions of 3, 6 and 9 digits, zones: the same moment."""
     one = row(f"{time}|%RESPONSE_CODE%|%REQ(:PATH)%", f"{written}|200|/a b|c")
     assert (one["time"].isoformat(), one["path"]) == ("2026-11-21T12:00:40.242000", "/a b|c")
+
+
+@pytest.mark.parametrize(
+    ("operator", "written", "column", "value"),
+    [
+        ("%REQ_WITHOUT_QUERY(X-ENVOY-ORIGINAL-PATH?:PATH):50%", "/a", "path", "/a"),
+        ("%PATH(NQ:ORIG)%", "/a", "path", "/a"),
+        ("%REQUEST_HEADER(:METHOD)%", "PUT", "method", "PUT"),
+        ("%RESPONSE_TRAILER(GRPC-STATUS)%", "14", "grpc_status", 14),
+        ("%GRPC_STATUS(SNAKE_STRING)%", "NOT_FOUND", "grpc_status", 5),
+        ("%RESPONSE_FLAGS_LONG%", "UpstreamConnectionFailure,MY_FLAG", "response_flags", "UF,MY_FLAG"),
+        ("%COMMON_DURATION(DS_RX_BEG:DS_TX_END:us)%", "8985", "duration_us", 8985),
+        ("%COMMON_DURATION(DS_RX_BEG:US_RX_BEG:us)%", "700", "upstream_first_rx_us", 700),
+        ("%RESPONSE_DURATION%", "8", "upstream_first_rx_us", 8000),
+        ("%DOWNSTREAM_DIRECT_REMOTE_ADDRESS%", "10.0.0.9:55", "source_address", "10.0.0.9:55"),
+        ("%UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%", "10.0.0.9", "upstream_address", "10.0.0.9"),
+        ("%DOWNSTREAM_PEER_URI_SAN%", "spiffe://td/ns/a/sa/b,x", "source_principal", "spiffe://td/ns/a/sa/b"),
+        (
+            "%UPSTREAM_PEER_URI_SAN%",
+            "spiffe://td/ns/a/sa/b",
+            "destination_principal",
+            "spiffe://td/ns/a/sa/b",
+        ),
+        ("%STREAM_ID%", "r-1", "request_id", "r-1"),
+    ],
+)
+def test_less_usual_operators_have_their_columns(
+    operator: str, written: str, column: str, value: object
+) -> None:
+    """Operators of newer Envoys, other units and other spellings end where the usual ones do, and only there."""
+    one = row(
+        f"%START_TIME% %RESPONSE_CODE% %REQ(:METHOD)% {operator}", f"2026-11-21T12:00:40.242Z 200 - {written}"
+    )
+    assert one[column] == value
+    assert one["attributes"] == []
+
+
+@pytest.mark.parametrize(
+    ("operator", "attribute"),
+    [
+        (
+            "%CEL(request.headers['x'].contains(string(size('(a)')) + '%'))%",
+            "cel.request.headers['x'].contains(string(size('(a)')) + '%')",
+        ),
+        ("%METADATA(ROUTE:com.test:k:z):10%", "metadata.ROUTE:com.test:k:z"),
+        ("%DYNAMIC_METADATA(com.test:k)%", "dynamic_metadata.com.test:k"),
+        ("%FILTER_STATE(upstream_peer_obj:FIELD:workload)%", "filter_state.upstream_peer_obj:FIELD:workload"),
+        ("%ENVIRONMENT(POD_NAME)%", "environment.POD_NAME"),
+        ("%QUERY_PARAM(a):5%", "query_param.a"),
+        ('%COALESCE({"operators":["HOSTNAME"]})%', 'coalesce.{"operators":["HOSTNAME"]}'),
+        ("%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%", "downstream_remote_address_without_port"),
+    ],
+)
+def test_any_operator_is_read_and_kept(operator: str, attribute: str) -> None:
+    """Arguments with brackets, percent signs, colons and quotes; what has no column is an attribute."""
+    one = row(f"%START_TIME% {operator} %RESPONSE_CODE%", "2026-11-21T12:00:40.242Z abc 200")
+    assert one["attributes"] == [(attribute, "abc")]
+
+
+def test_the_direct_peer_stands_before_the_forwarded_one() -> None:
+    """Behind a gateway the peer is the direct address; the other is what X-Forwarded-For named."""
+    form = "%START_TIME% %RESPONSE_CODE% %DOWNSTREAM_REMOTE_ADDRESS% %DOWNSTREAM_DIRECT_REMOTE_ADDRESS%"
+    one = row(form, "2026-11-21T12:00:40.242Z 200 203.0.113.8:0 10.0.0.9:55")
+    assert (one["source_address"], one["forwarded_for"]) == ("10.0.0.9:55", "203.0.113.8")
+
+
+def test_quoting_of_the_configuration_is_taken_off() -> None:
+    """A format pasted from a quoted YAML or JSON text: backslash, quote, tab and the newline at its end."""
+    form = '%START_TIME%\\t\\"%REQ(:PATH)%\\" %RESPONSE_CODE%\\n'
+    assert row(form, '2026-11-21T12:00:40.242Z\t"/x" 200')["path"] == "/x"
+
+
+JSON_FORM = json.dumps(
+    {
+        "ts": "%START_TIME(%s.%3f)%",
+        "http": {"verb": "%REQ(:METHOD)%", "status": "%RESPONSE_CODE%", "took": {"ms": "%DURATION%"}},
+        "from": "%DOWNSTREAM_REMOTE_ADDRESS%",
+        "tenant": "%REQ(X-TENANT)%",
+        "line": "%REQ(:METHOD)% %PROTOCOL%",
+        "kind": "access",
+    }
+)
+JSON_LINE = {
+    "ts": "1795262440.242",
+    "http": {"verb": "GET", "status": 503, "took": {"ms": 12}},
+    "from": "10.0.0.1:5",
+    "tenant": "blue",
+    "line": "GET HTTP/1.1",
+    "kind": "access",
+    "later": {"a": 1},
+}
+
+
+@pytest.mark.parametrize("count", [1, 100], ids=["alone", "among others"])
+def test_a_json_format_gives_keys_their_meaning(count: int) -> None:
+    """Whatever the keys are called and however deep they stand; the others are attributes under their own names."""
+    decoded = read(JSON_FORM, *[json.dumps(JSON_LINE)] * count)
+    assert decoded.rejects == []
+    assert decoded.requests.num_rows == count
+    one = decoded.requests.to_pylist()[-1]
+    assert one["time"].isoformat() == "2026-11-21T12:00:40.242000"
+    assert (one["status_code"], one["duration_us"], one["method"], one["source_address"]) == (
+        503,
+        12000,
+        "GET",
+        "10.0.0.1:5",
+    )
+    assert dict(one["attributes"]) == {
+        "tenant": "blue",
+        "line": "GET HTTP/1.1",
+        "kind": "access",
+        "later": '{"a": 1}',
+    }
+
+
+def test_lines_a_json_format_does_not_fit_are_told() -> None:
+    """Each by its number; behind a container's prefix the others are read."""
+    good = "2026-11-21T12:00:41Z stdout F " + json.dumps(JSON_LINE)
+    decoded = read(JSON_FORM, good, "nonsense", good, json.dumps(JSON_LINE | {"ts": "soon"}), '{"ts":')
+    assert decoded.requests.num_rows == 2
+    assert [one.line for one in decoded.rejects] == [2, 4, 5]
 
 
 def test_quoted_texts_may_hold_quotes() -> None:
@@ -91,9 +216,27 @@ def test_lines_that_do_not_fit_are_told_and_the_others_kept() -> None:
     )
     assert [one["status_code"] for one in decoded.requests.to_pylist()] == [200, 503]
     assert [(one.line, one.reason) for one in decoded.rejects] == [
-        (2, "the line does not fit --format-string"),
+        (2, f"{UNFIT}: expected %START_TIME(%F %T)% after what comes before it there"),
         (3, "the time cannot be read"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("12:00", "expected %START_TIME%"),
+        ("2026-11-21T12:00:40Z OK 12ms", "expected %RESPONSE_CODE%"),
+        ("2026-11-21T12:00:40Z 200 soon", "expected %DURATION%"),
+        ("2026-11-21T12:00:40Z 200 12ms more", "more after its end"),
+    ],
+)
+def test_a_line_that_does_not_fit_is_told_where(line: str, reason: str) -> None:
+    """The first operator the line has no place for is named; of a long chunk only some lines are looked at."""
+    form = "%START_TIME% %RESPONSE_CODE% %DURATION%ms"
+    decoded = read(form, *[line] * 30)
+    assert [one.line for one in decoded.rejects] == list(range(1, 31))
+    assert reason in decoded.rejects[0].reason
+    assert all(one.reason.startswith(UNFIT) for one in decoded.rejects)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +247,11 @@ def test_lines_that_do_not_fit_are_told_and_the_others_kept() -> None:
         ("%START_TIME% %RESPONSE_CODE% %nope", "character 30: '%nope' is no operator"),
         ("%START_TIME(%A)% %RESPONSE_CODE%", "%A in START_TIME is not read"),
         ("%START_TIME(%H)% %RESPONSE_CODE%", "date and time to the second"),
-        ('{"start_time": "%START_TIME%"}', "--format json"),
+        ('{"start_time": "%START_TIME%"}', "no %RESPONSE_CODE%"),
+        ('{"start_time": %START_TIME%}', "begins like JSON and is none"),
+        ('{"a":' * 9 + '"%START_TIME%"' + "}" * 9, "deeper than 8 objects"),
+        ("%START_TIME_LOCAL(%F %T)% %RESPONSE_CODE%", "START_TIME_LOCAL needs %z"),
+        ("%START_TIME%\n%RESPONSE_CODE%", "a newline within it"),
         ("%START_TIME% %RESPONSE_CODE%" + " %DURATION%" * 200, "more than 100 operators"),
         ("x" * 20_000, "20000 characters"),
     ],

@@ -102,6 +102,40 @@ def one(*lines: str) -> dict[str, Any]:
         ({"odd \ud800 key": "kept", "user_agent": "u"}, {"user_agent": "u"}),
         ({"response_code": 10**17}, {"status_code": None}),
         ({"start_time": "2026-11-21T13:00:40.242+01:00"}, {"time": "2026-11-21 12:00:40.242000"}),
+        ({"start_time": "1795262440.242"}, {"time": "2026-11-21 12:00:40.242000"}),
+        ({"start_time": 1795262440242}, {"time": "2026-11-21 12:00:40.242000"}),
+        ({"start_time": ..., "@timestamp": "2026-11-21T12:00:40Z"}, {"time": "2026-11-21 12:00:40"}),
+        (
+            {"downstream_direct_remote_address": "10.0.0.9:5", "downstream_remote_address": "203.0.113.8:0"},
+            {"source_address": "10.0.0.9:5", "forwarded_for": "203.0.113.8"},
+        ),
+        ({"downstream_direct_remote_address": None}, {"source_address": "10.0.0.1:2222"}),
+        (
+            {"upstream_host": ..., "upstream_remote_address": "10.0.0.7:80"},
+            {"upstream_address": "10.0.0.7:80"},
+        ),
+        ({"response_flags": ..., "response_flags_long": "NoRouteFound"}, {"response_flags": "NR"}),
+        ({"downstream_peer_uri_san": "spiffe://a"}, {"source_principal": "spiffe://a", "tls": "mutual"}),
+        (
+            {"upstream_peer_uri_san": "spiffe://b"},
+            {"destination_principal": "spiffe://b", "attributes": None},
+        ),
+        (
+            {
+                "upstream_cluster": "inbound|9080||",
+                "x-forwarded-client-cert": "By=spiffe://x;URI=spiffe://far,By=spiffe://x;URI=spiffe://near",
+                "downstream_local_uri_san": "spiffe://own",
+            },
+            {"source_principal": "spiffe://near", "destination_principal": "spiffe://own"},
+        ),
+        ({"duration_us": 8985}, {"duration_us": 8985}),
+        ({"duration_us": "8985", "duration": "9"}, {"duration_us": 8985}),
+        (
+            {"request_duration": 1, "request_tx_duration": "2", "response_duration": 8},
+            {"request_last_rx_us": 1000, "upstream_last_tx_us": 2000, "upstream_first_rx_us": 8000},
+        ),
+        ({"stream_id": "s"}, {"attributes": {"stream_id": "s"}}),
+        ({"request_id": None, "stream_id": "s"}, {"request_id": "s", "attributes": None}),
     ],
 )
 @pytest.mark.parametrize("among", [0, 40], ids=["alone", "among others"])
@@ -115,6 +149,16 @@ def test_values_of_any_type_mean_the_same(
     assert len(rows) == among + 1
     row = next(row for row in rows if row.get("request_id") != "other")
     assert {name: row.get(name) for name in expected} == expected
+
+
+def test_long_flags_are_the_short_ones() -> None:
+    """A real Envoy wrote both names of every flag: without the short ones the rows are the same."""
+    lines = [json.loads(text) for text in captured("client.ext.json").splitlines()]
+    both = decode(*(json.dumps(one) for one in lines))
+    long_only = decode(*(json.dumps(one | {"response_flags": None}) for one in lines))
+    flags = both.requests["response_flags"].to_pylist()
+    assert len(set(flags)) > 8
+    assert long_only.requests["response_flags"].to_pylist() == flags
 
 
 def test_a_broken_line_costs_its_neighbours_nothing() -> None:

@@ -184,6 +184,36 @@ def test_the_identifier_is_split_off_and_read_once() -> None:
     }
 
 
+def _struct(fields: dict[str, Any]) -> bytes:
+    """A google.protobuf.Struct of texts and objects."""
+    members = b""
+    for key, value in fields.items():
+        member = wire.message(5, _struct(value)) if isinstance(value, dict) else wire.text(3, value)
+        members += wire.message(1, wire.text(1, key) + wire.message(2, member))
+    return members
+
+
+@pytest.mark.parametrize(
+    ("cluster", "metadata", "app", "version"),
+    [
+        ("other.shop", {"LABELS": {"app": "cart", "version": "v3"}}, "cart", "v3"),
+        ("other.shop", {"app": "cart", "version": "v3", "istio": "sidecar"}, "cart", "v3"),
+        ("cart.shop", {}, "cart", None),
+        ("cart.shop", {"WORKLOAD_NAME": "cart-v3"}, "cart-v3", None),
+        ("cart", {}, "cart", None),
+        ("", {}, None, None),
+    ],
+    ids=["labels", "Istio 1.1", "Istio's node cluster", "workload", "another mesh's", "nothing"],
+)
+def test_an_application_is_known_by_its_labels_else_by_its_nodes_cluster(
+    cluster: str, metadata: dict[str, Any], app: str | None, version: str | None
+) -> None:
+    """Istio wrote labels beside the other metadata once; a node that says none is still of some cluster."""
+    node = wire.text(1, "sidecar~10.0.0.4~cart-0.shop~x") + wire.text(2, cluster)
+    found = read_identifier(wire.message(1, node + wire.message(3, _struct(metadata))))
+    assert (found.app, found.version) == (app, version)
+
+
 def test_the_two_sides_of_a_request_agree() -> None:
     """A caller's upstream local address is the callee's source: sides join on it and the request id."""
     rows = [row for row in capture().tables["observations"].to_pylist() if row["upstream_cluster"]]

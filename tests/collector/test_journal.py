@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -141,6 +142,24 @@ def test_full_journal_refuses_and_recovers(tmp_path):
     journal.close()
     assert [int(b.exports[0].digest, 16) for b in read_file(tmp_path / journal.names[-1])] == [100]
     assert len(written) >= 1
+
+
+def test_a_disk_that_is_nearly_full_refuses_in_time_and_recovers(tmp_path):
+    """The store must be able to seal: what it needs for that is left, and senders are told to try again."""
+    journal = JournalWriter(tmp_path, "w", disk_free_min_bytes=0)
+    journal.append_sync(a_batch(1))
+    journal.disk_free_min_bytes = shutil.disk_usage(tmp_path).free + (1 << 30)
+    refused = journal.append(a_batch(2)).exception()
+    assert isinstance(refused, JournalFull)
+    assert "The disk is nearly full" in str(refused)
+    assert journal.is_full()
+    assert not is_locked(tmp_path / journal.names[0])
+    journal.disk_free_min_bytes = 0
+    assert not journal.is_full()
+    journal.append_sync(a_batch(3))
+    journal.close()
+    kept = [int(b.exports[0].digest, 16) for name in journal.names for b in read_file(tmp_path / name)]
+    assert kept == [1, 3]
 
 
 @pytest.mark.parametrize("call", ["writev", "fdatasync"])

@@ -13,7 +13,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from collector.decode import identity
 from collector.decode.access_log import decode_chunk
 from collector.decode.access_log_emitter import Emitter
-from collector.decode.otlp_access_logs import FIELD_KEYS
+from collector.decode.otlp_access_fields import FIELD_KEYS
 from collector.decode.otlp_logs import decode_logs
 from collector.decode.types import Decoded, Export
 from tests.collector.captures import CAPTURES, exports, framed
@@ -189,6 +189,74 @@ def test_resources_and_labels_name_the_writer(
     taught = {one["emitter"]: one for one in decoded.tables["identities"].to_pylist() if one["pod"]}
     assert (emitter in taught) == (not emitter.startswith("@"))
     assert dict(row["attributes"]).keys().isdisjoint(labels)
+
+
+def test_each_recommended_label_reaches_its_column() -> None:
+    """The fields a default line has no room for: each in its column, none of them left in the attributes."""
+    told = {
+        "downstream_direct_remote_address": ("10.0.0.9:55", {"source_address": "10.0.0.9:55"}),
+        "downstream_peer_uri_san": ("spiffe://a", {"source_principal": "spiffe://a", "tls": "mutual"}),
+        "downstream_local_uri_san": ("spiffe://b", {"destination_principal": "spiffe://b"}),
+        "upstream_peer_uri_san": ("-", {}),
+        "duration_us": ("9123", {"duration_us": 9123}),
+        "grpc_status_number": ("14", {"grpc_status": 14, "protocol": "grpc"}),
+        "upstream_request_attempt_count": ("2", {"attempts": 2}),
+        "access_log_type": ("DownstreamEnd", {}),
+        "trace_id": ("7baf9d76407e797a3242fef6af2a20b1", {}),
+        "stream_id": ("b1e2501d-ebd5-9db1-897d-7ef1fd7b9d8c", {}),
+        "response_flags_long": ("-", {}),
+    }
+    hidden = inbound(remote="203.0.113.9:0")
+    (row,) = rows(decode(body_of(labelled(hidden, **{key: value for key, (value, _) in told.items()}))))
+    expected = {name: value for _, columns in told.values() for name, value in columns.items()}
+    assert {name: row[name] for name in expected} == expected
+    assert row["trace_id"].hex == told["trace_id"][0]
+    assert row["forwarded_for"] == "203.0.113.9"
+    assert dict(row["attributes"]) == {"upstream_service_time": "6"}
+
+
+def test_a_label_that_says_nothing_leaves_the_next_name_its_turn() -> None:
+    """`x-envoy-original-path` is mostly '-': the path is then what `path` says."""
+    labels = {"response_code": "200", "response_flags": "-", "x-envoy-original-path": "-", "path": "/ok"}
+    (row,) = rows(decode(body_of(labelled(**labels))))
+    assert (row["path"], row["attributes"]) == ("/ok", [])
+
+
+def test_envoys_built_in_labels_are_read_and_none_is_lost() -> None:
+    """Node, zone and application name the writer; whatever else the resource says stands with each row."""
+    builtin = {
+        "log_name": "otel",
+        "zone_name": "zone-a",
+        "cluster_name": "reviews.default",
+        "node_name": NODE,
+    }
+    decoded = decode(body_of(line(), line(), **builtin, team="blue"))
+    first, second = rows(decoded)
+    assert first["emitter"] == "reviews-v1-7d99676f7f-xkq2p.default"
+    kept = {"upstream_service_time": "6", "resource.log_name": "otel", "resource.team": "blue"}
+    assert dict(first["attributes"]) == dict(second["attributes"]) == kept
+    (learned,) = [row for row in decoded.tables["identities"].to_pylist() if row["zone"]]
+    assert (learned["zone"], learned["app"], learned["node_type"]) == ("zone-a", "reviews", "sidecar")
+
+
+def test_a_body_of_another_format_is_kept() -> None:
+    """The attributes are the fields; what the user's own text says beside them is not thrown away."""
+    fields = {"response_code": "200", "response_flags": "-"}
+    (row,) = rows(decode(body_of(labelled("GET took 9 ms\n", **fields))))
+    assert row["attributes"] == [("body", "GET took 9 ms")]
+
+
+def test_peers_of_labels_are_learned() -> None:
+    """%FILTER_STATE(upstream_peer)% names the pod that was called, %FILTER_STATE(downstream_peer)% the caller."""
+    called = labelled(
+        line(), upstream_peer='{"workload":"reviews-v2","namespace":"shop","name":"reviews-v2-0"}'
+    )
+    caller = labelled(
+        inbound(remote="10.0.0.9:5"), downstream_peer="k8s.deployment.name=web,k8s.namespace.name=shop"
+    )
+    found = decode(body_of(called, caller)).tables["identities"].to_pylist()
+    peers = {(row["address"], row["workload"]) for row in found if row["evidence"] == "peer"}
+    assert peers == {("10.0.0.7", "reviews-v2"), ("10.0.0.9", "web")}
 
 
 def test_labels_describe_the_workload() -> None:

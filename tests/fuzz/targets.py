@@ -24,6 +24,7 @@ from collector.decode.access_log_fields import Reject
 from collector.decode.access_log_format import BadFormat, LineFormat, compile_format
 from collector.decode.envoy_als import split_identifier
 from collector.decode.otlp_json import to_protobuf
+from collector.decode.peers import flat_node_json, read_peer
 from collector.decode.types import Export
 from collector.decode.wire import bytes_field
 from collector.decoders import DECODERS
@@ -188,11 +189,30 @@ ISTIO_FORMAT = (
     b'"%REQ(:AUTHORITY)%" "%UPSTREAM_HOST%" %UPSTREAM_CLUSTER_RAW% %UPSTREAM_LOCAL_ADDRESS% '
     b"%DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS% %REQUESTED_SERVER_NAME% %ROUTE_NAME%\n"
 )
+JSON_FORMAT = (
+    b'{"start_time": "%START_TIME%", "response_code": "%RESPONSE_CODE%", "duration": "%DURATION%", '
+    b'"method": "%REQ(:METHOD)%", "dir": "%CEL(xds.listener_direction)%", '
+    b'"filter_state": "%FILTER_STATE(upstream_peer)%", '
+    b'"upstream_host": "%UPSTREAM_HOST%", "deep": {"path": "%REQ(:PATH)%"}, "both": "%PROTOCOL% %ROUTE_NAME%"}'
+)
+PEERS = [
+    b'{"name":"reviews-v2-0","namespace":"shop","workload":"reviews-v2","service":"reviews","revision":"v2"}',
+    b'{"NAME":"reviews-v2-0","NAMESPACE":"shop","WORKLOAD_NAME":"reviews-v2","LABELS":{"app":"reviews","version":"v2"}}',
+    b"k8s.deployment.name=reviews-v2,k8s.namespace.name=shop,service.name=reviews,service.version=v2",
+    b"reviews-v2;shop;reviews;v2;east",
+    # A FlatBuffer of node_info.fbs with a pod's name and a label.
+    bytes.fromhex(
+        "1000000000000a000c000400000008000a00000008000000180000000c000000726576696577732d76322d30000000000100"
+        "00000c00000008000c00080004000800000008000000100000000700000072657669657773000300000061707000"
+    ),
+]
 FORMATS = [
     ISTIO_FORMAT,
     b'[%START_TIME%] "%REQ(:METHOD)% %REQ(:PATH)% %PROTOCOL%" %RESPONSE_CODE% %DURATION%',
     b"%START_TIME(%Y/%m/%dT%H:%M:%S%z)% %RESPONSE_CODE% %DURATION%ms %REQ(X-TENANT?X-TEAM):8% %GRPC_STATUS% 100%%",
     b"%START_TIME(%s.%3f)% %DYNAMIC_METADATA(istio.mixer:status)% %RESPONSE_CODE% %TRACE_ID% %SPAN_ID%",
+    b"%START_TIME_LOCAL% %CEL(size('(a)') % 2 == 0 ? 'x' : 'y')% %RESPONSE_CODE% %RESPONSE_FLAGS_LONG% %STREAM_ID%",
+    JSON_FORMAT,
 ]
 
 
@@ -203,6 +223,14 @@ def run_formats(inputs: Sequence[bytes]) -> None:
         with contextlib.suppress(BadFormat):
             form = compile_format(one.decode("utf-8", "replace"))
             read_lines(lines, form)
+
+
+def run_peers(inputs: Sequence[bytes]) -> None:
+    """Bytes and texts that should be peer metadata: read, or nothing."""
+    for one in inputs:
+        flat_node_json(one)
+        told = read_peer(one.decode("utf-8", "replace"))
+        check(pa.Table.from_pylist([told], pa.schema([(name, pa.string()) for name in told])), len(one))
 
 
 def compressed() -> list[bytes]:
@@ -306,6 +334,12 @@ TARGETS = {
         ),
         lines_target("ztunnel_lines", lambda: shipped(log_lines("ztunnel.txt")), _every(*READABLE)),
         lines_target("format_lines", lambda: log_lines("client.istio.log", "server.istio.log"), _own_format),
+        lines_target(
+            "json_format_lines",
+            lambda: shipped(log_lines("client.ext.json", "server.ext.json")),
+            lambda: compile_format(JSON_FORMAT.decode()),
+        ),
+        Target("peers", lambda: PEERS, run_peers, together=10),
         Target("format_strings", lambda: FORMATS, run_formats, together=10),
         Target("decompression", compressed, run_inflate, together=10),
         Target("journal_frames", journals, run_journal, together=10),

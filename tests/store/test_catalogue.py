@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
 
+from store.catalogue import MIGRATIONS
 from store.database import Database
 from store.errors import NewerStore, OlderStore, StoreLocked
 from tests.store.dying_store import STATUS
 from tests.store.journals import ask, batch, observation, open_store, write_journal
+from tests.store.test_sealing import EVERYTHING
 
 ROOT = Path(__file__).parent.parent.parent
 COUNTS = (
@@ -36,6 +39,28 @@ def test_another_versions_folder_is_refused_with_a_sentence(
     database.close()
     with pytest.raises(refusal, match=re.escape(words)):
         open_store(tmp_path)
+
+
+OLD_FOLDERS = sorted((ROOT / "fixtures" / "folders").glob("*.tar.gz"))
+
+
+@pytest.mark.parametrize("archive", OLD_FOLDERS, ids=lambda path: path.name)
+def test_an_older_releases_folder_is_brought_to_ours_when_it_is_opened(tmp_path: Path, archive: Path) -> None:
+    """What it had sealed and what it had not loaded yet is there once; opened again, nothing is left to do."""
+    with tarfile.open(archive) as tar:
+        tar.extractall(tmp_path, filter="data")
+    (folder,) = tmp_path.iterdir()
+    for _ in range(2):
+        store = open_store(folder)
+        store.poll_once()
+        assert ask(store, EVERYTHING) == [(18, 18, 27, 18, 9)]
+        assert ask(store, COUNTS) == [(18, 27, 27, 18)]
+        store.stop()
+
+
+def test_every_older_schema_we_open_has_its_folder() -> None:
+    """A migration without one would be untested."""
+    assert {path.name for path in OLD_FOLDERS} == {f"schema-{version}.tar.gz" for version in MIGRATIONS}
 
 
 def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:

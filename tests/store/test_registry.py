@@ -34,6 +34,18 @@ CASES: dict[str, tuple[list[Row], list[Row]]] = {
         ],
         [("10.0.0.1", "reviews-1.default", 0, None, "reviews", "v1", "reviews.default")],
     ),
+    "what its peer says of a pod stands above a guess and below its own word": (
+        [
+            (0, "peer", "reviews-1.default", "10.0.0.1", "reviews", "v1", None),
+            (1, "file", "reviews-1.default", "10.0.0.1", "guess", "v9", "reviews.default"),
+            (2, "peer", "ratings-1.default", "10.0.0.2", "told", None, None),
+            (3, "als_node", "ratings-1.default", "10.0.0.2", "ratings", "v2", None),
+        ],
+        [
+            ("10.0.0.2", "ratings-1.default", 2, None, "ratings", "v2", None),
+            ("10.0.0.1", "reviews-1.default", 0, None, "reviews", "v1", "reviews.default"),
+        ],
+    ),
     "no address": (
         [(0, "span", "reviews-1.default", None, "reviews", "latest", None)],
         [(None, "reviews-1.default", 0, None, "reviews", None, None)],

@@ -15,6 +15,7 @@ from tests.store.journals import NOON, batch, observation, open_store, write_jou
 from tests.store.test_edges import CASES, case_batch
 
 FIRST, LAST = CASES[0].noon, CASES[-1].noon
+SIZES = ("request_bytes", "response_bytes")
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 
 
@@ -76,6 +77,30 @@ def test_a_series_counts_the_same_by_minutes_and_by_seconds(tmp_path: Path) -> N
     by_threes = [sum(step["requests"] for step in steps[at : at + 3]) for at in (0, 3, 6)]
     assert by_threes == [step["requests"] for step in minutes]
     assert sum(step["requests"] for step in minutes) == edge["requests"] == 25
+
+
+@pytest.mark.parametrize("column", ["request_bytes", "response_bytes", "duration_us"])
+def test_sums_past_the_largest_number_are_the_largest_and_fail_no_question(
+    tmp_path: Path, column: str
+) -> None:
+    """Sizes are what somebody sent: two of the largest there are, counted from rows and from the rollup."""
+    largest = 2**63 - 1
+    huge = [observation(second, **{column: largest}) for second in (1, 2)]
+    write_journal(tmp_path / "journal", "huge-1", [batch("1", observations=huge)])
+    store = open_store(tmp_path)
+    store.poll_once(seal=False)
+    query = GraphQuery(Window(NOON, NOON + MINUTE))
+    hot = Queries(store).graph(query)
+    store.seal(all=True)
+    assert rolled_up(store, NOON, NOON + MINUTE) == 2
+    sealed = Queries(store).graph(query)
+    store.stop()
+    assert hot == sealed
+    (edge,) = hot["edges"]
+    assert edge["requests"] == 2
+    told = {"duration_us": edge["avg_ms"] * 2 * 1000} | {name: edge[name] for name in SIZES}
+    assert float(told[column]) == float(largest)
+    assert [told[name] for name in SIZES if name != column] == [None] * len(set(SIZES) - {column})
 
 
 def rolled_up(store: Store, start: datetime, end: datetime) -> int:

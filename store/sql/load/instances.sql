@@ -1,12 +1,12 @@
 -- The registry as readers see it: who was at an address, from when until when. Of each field the value of
--- the best evidence counts (names file, ALS node, span or metric labels, resource, file, SNI). An instance is one emitter,
+-- the best evidence counts (names file, ALS node, span or metric labels, resource or peer metadata, file, SNI). An instance is one emitter,
 -- whatever address a fact named; facts about a bare address belong to whoever held it then.
 with ranked as (
     select
         *,
         case evidence
             when 'names' then 9 when 'als_node' then 5 when 'span' then 4 when 'metric' then 4 when 'resource' then 3
-            when 'file' then 2 else 1
+            when 'peer' then 3 when 'file' then 2 else 1
         end * 100000000000000000 + epoch_us(last_time) as weight
     from {{facts}}
 ),

@@ -3,7 +3,7 @@ create or replace macro ip_of(address) as
     case
         when address is null or address = '' then null
         when starts_with(address, '[') then split_part(address[2:], ']', 1)
-        when contains(address[strpos(address, ':') + 1:], ':') then address
+        when address like '%:%:%' then address
         else split_part(address, ':', 1)
     end;
 

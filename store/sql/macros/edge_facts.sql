@@ -54,15 +54,15 @@ called as materialized (
     from span_calls(from_time, to_time)
 ),
 seen as not materialized (
-    from told_rows('observations_raw', 'spans_raw', from_time, to_time)
+    from told_rows('observations_stored', 'spans_stored', from_time, to_time)
     union all by name
     select peer_key as lane_key, * exclude (peer_key) from called
 ),
 -- The rows no rollup has counted: those of minutes that the window cuts, and those not sealed yet.
 uncounted as not materialized (
-    from told_rows('observations_raw', 'spans_raw', from_time, counted_since(from_time, to_time, step_us))
+    from told_rows('observations_stored', 'spans_stored', from_time, counted_since(from_time, to_time, step_us))
     union all
-    from told_rows('observations_raw', 'spans_raw', counted_until(from_time, to_time, step_us), to_time)
+    from told_rows('observations_stored', 'spans_stored', counted_until(from_time, to_time, step_us), to_time)
     union all
     from told_rows(
         'observations_unsealed', 'spans_unsealed',
@@ -78,8 +78,8 @@ loose as materialized (
         peer_key, time, request_id, downstream_local_address, status_code, grpc_status, response_flags, tls,
         case when status_code is null then response_code_details end as details,
         duration_us, attempts, request_bytes, response_bytes
-    from observations_raw
-    where time >= from_time::timestamp and time < to_time::timestamp
+    from observations_stored
+    where may_be_loose() and time >= from_time::timestamp and time < to_time::timestamp
       and peer_key in (select lane_key from every_lane where unlinked)
 ),
 claimed as (
@@ -88,9 +88,10 @@ claimed as (
         min(row(abs(epoch_us(calls.time) - epoch_us(loose.time)), calls.peer_key, epoch_us(calls.time) // 60000000))
             as nearest, nearest[2] as caller_key, nearest[3] as caller_minute_no
     from loose
-    join observations_raw as calls
+    join observations_stored as calls
         on calls.request_id = loose.request_id and calls.upstream_address = loose.downstream_local_address
-    where calls.time >= from_time::timestamp - interval 1 minute and calls.time < to_time::timestamp + interval 1 minute
+    where may_be_loose()
+      and calls.time >= from_time::timestamp - interval 1 minute and calls.time < to_time::timestamp + interval 1 minute
       and calls.peer_key in (select lane_key from every_lane where leg = 'out' and not linked)
     group by all
 ),
@@ -115,9 +116,9 @@ counted as (
         case when lane_key in (select lane_key from uneven) then epoch_us(time) // 60000000 else -1 end as minute_no,
         step_of(time, from_time, to_time, step_us) as bucket, status_code, grpc_status, response_flags, tls,
         case when lane_key in (select lane_key from uneven) and status_code is null then response_code_details end as details,
-        count(*) as requests, sum(duration_us) as duration_us, count(duration_us) as timed,
-        sum(attempts) as attempts, count(attempts) as attempts_known,
-        sum(request_bytes) as request_bytes, sum(response_bytes) as response_bytes
+        count(*) as requests, saturated(sum(duration_us)) as duration_us, count(duration_us) as timed,
+        sum(attempts)::bigint as attempts, count(attempts) as attempts_known,
+        saturated(sum(request_bytes)) as request_bytes, saturated(sum(response_bytes)) as response_bytes
     from uncounted
     group by all
     union all
@@ -185,9 +186,9 @@ ranked as (
 select
     'count' as fact, bucket, edge_no, source_no, target_no, protocol, view, leg, signal, share_service,
     status_code, grpc_status, response_flags, details, tls,
-    sum(requests)::bigint as requests, sum(duration_us)::bigint as duration_us, sum(timed)::bigint as timed,
+    sum(requests)::bigint as requests, saturated(sum(duration_us)) as duration_us, sum(timed)::bigint as timed,
     sum(attempts)::bigint as attempts, sum(attempts_known)::bigint as attempts_known,
-    sum(request_bytes)::bigint as request_bytes, sum(response_bytes)::bigint as response_bytes,
+    saturated(sum(request_bytes)) as request_bytes, saturated(sum(response_bytes)) as response_bytes,
     null::double[] as quantiles_us
 from tallied
 group by all

@@ -25,8 +25,8 @@ summed as (
         coalesce(sum(requests) filter (view = 'client' and outcome = 'client_gone'), 0)::bigint as client_gone,
         coalesce(sum(requests) filter (view = 'client' and outcome = 'unknown'), 0)::bigint as unknown,
         sum(attempts) filter (view = 'client')::bigint as attempts,
-        sum(request_bytes) filter (view = 'client')::bigint as request_bytes,
-        sum(response_bytes) filter (view = 'client')::bigint as response_bytes,
+        saturated(sum(request_bytes) filter (view = 'client')) as request_bytes,
+        saturated(sum(response_bytes) filter (view = 'client')) as response_bytes,
         coalesce(sum(requests) filter (view = 'server'), 0)::bigint as server_requests,
         coalesce(sum(requests) filter (view = 'server' and outcome = 'error'), 0)::bigint as server_errors
     from judged

@@ -17,7 +17,7 @@ select hash('emitter', emitter), max(
         )
     end)
 from (
-    select reporter, proxy_name(reporter, emitter, source_ip, destination_ip) as emitter from peers
+    select distinct reporter, proxy_name(reporter, emitter, source_ip, destination_ip) as emitter from peers
 )
 group by emitter
 union all

@@ -8,7 +8,7 @@ with lane as materialized (
 loose as materialized (
     select peer_key, time, request_id, downstream_local_address
     from observations_raw
-    where time >= from_time::timestamp and time < to_time::timestamp
+    where may_be_loose() and time >= from_time::timestamp and time < to_time::timestamp
       and peer_key in (select lane_key from lane where unlinked)
 ),
 claimed as (
@@ -19,7 +19,8 @@ claimed as (
     from loose
     join observations_raw as calls
         on calls.request_id = loose.request_id and calls.upstream_address = loose.downstream_local_address
-    where calls.time >= from_time::timestamp - interval 1 minute and calls.time < to_time::timestamp + interval 1 minute
+    where may_be_loose()
+      and calls.time >= from_time::timestamp - interval 1 minute and calls.time < to_time::timestamp + interval 1 minute
       and calls.peer_key in (select lane_key from lane where leg = 'out' and not linked)
     group by all
 )
@@ -35,7 +36,7 @@ select
     lane.target_end, lane.share_service
 from (
     select * from observations_raw
-    where time >= from_time::timestamp and time < to_time::timestamp
+    where may_be_loose() and time >= from_time::timestamp and time < to_time::timestamp
       and peer_key in (select lane_key from lane where unlinked)
 ) as loose
 left join claimed using (peer_key, time, request_id, downstream_local_address)

@@ -26,6 +26,7 @@ select
 from (
     select *, false as linked from leg
     union all
-    select * replace ('in' as leg, 'server' as view), true as linked from leg where leg = 'out'
+    select * replace ('in' as leg, 'server' as view), true as linked from leg
+    where leg = 'out' and may_be_loose()
 ) as leg
 join edge using (source, target, protocol);

@@ -23,27 +23,23 @@ told as materialized (
         heard.peer_key, heard.minute, peers.signal, signal_rank(peers.signal) as rank, peers.reporter,
         peers.signal = 'ztunnel' as is_l4, peers.protocol, peers.service_host, peers.subset, peers.destination_ip,
         peers.source_ip, peers.background,
-        coalesce(
-            here.proxy, proxy_name(peers.reporter, peers.emitter, peers.source_ip, peers.destination_ip)
-        ) as proxy,
+        coalesce(here.proxy, peers.name) as proxy,
         coalesce(caller.proxy, '@' || peers.source_ip) as caller,
         callee.proxy as callee,
         coalesce(here.service, peers.service_host) as own_service,
-        coalesce(here.who, hash(
-            'emitter', proxy_name(peers.reporter, peers.emitter, peers.source_ip, peers.destination_ip)
-        )) as here_end,
+        coalesce(here.who, hash('emitter', peers.name)) as here_end,
         coalesce(caller.who, hash('unknown')) as caller_end,
         callee.who as callee_end
     from heard
-    join peers using (peer_key)
+    join (
+        select *, proxy_name(reporter, emitter, source_ip, destination_ip) as name from peers where signal <> 'app_span'
+    ) as peers using (peer_key)
     left join proxy_history as here
-        on here.emitter = proxy_name(peers.reporter, peers.emitter, peers.source_ip, peers.destination_ip)
-        and heard.moment >= here.since and heard.moment < here.until
+        on here.emitter = peers.name and heard.moment >= here.since and heard.moment < here.until
     left join address_history as caller
         on caller.address = peers.source_ip and heard.moment >= caller.since and heard.moment < caller.until
     left join address_history as callee
         on callee.address = peers.destination_ip and heard.moment >= callee.since and heard.moment < callee.until
-    where peers.signal <> 'app_span'
 ),
 -- Metrics come between files and spans; their edges are `metric_facts`, here they only outdo spans.
 outdone as materialized (
@@ -64,18 +60,23 @@ spoke as (
         bool_or(not is_l4 and protocol = 'tcp') as by_tcp, bool_or(not is_l4 and rank <> 4) as by_rows
     from (
         select proxy, minute + to_minutes(step) as minute, rank, is_l4, protocol
-        from counted, (values (-1), (0), (1)) as nearby(step)
-        where reporter <> 'destination' and proxy is not null
+        from (
+            select distinct proxy, minute, rank, is_l4, protocol from counted
+            where reporter <> 'destination' and proxy is not null
+        ), (values (-1), (0), (1)) as nearby(step)
         union all
         select proxy, minute, 4, false, null from outdone where leg = 'out' and callee is null
     )
     group by proxy, minute
 ),
--- Which callers a callee reports by better than spans, by the callee itself and by its service.
+-- Which callers that send spans a callee reports by better than those, by the callee itself and by its service.
 heard_better as (
     select distinct caller as proxy, minute + to_minutes(step) as minute, unnest([proxy, own_service]) as callee
-    from counted, (values (-1), (0), (1)) as nearby(step)
-    where reporter <> 'source' and rank < 5 and caller is not null and not is_l4
+    from (
+        from counted
+        where reporter <> 'source' and rank < 5 and not is_l4
+          and caller in (select proxy from counted where reporter <> 'destination' and rank = 5)
+    ), (values (-1), (0), (1)) as nearby(step)
 ),
 spans_out as (
     -- Outbound spans, without those whose callee reports this caller by something better.

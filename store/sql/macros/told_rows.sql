@@ -1,6 +1,6 @@
 -- What `edge_facts` counts of access-log rows and spans: those of [from_time, to_time) in the relations of these
--- names (`…_raw`: all; `…_unsealed`: those in no segment yet, that `edges_1m` has not counted), by the key of
--- their lanes.
+-- names (`…_stored`: all; `…_unsealed`: those in no segment yet, that `edges_1m` has not counted), by the key of
+-- their lanes. Not `…_raw`: to plan how its maps are made, at each mention, takes longer than a small question.
 create or replace macro told_rows(observed, traced, from_time, to_time) as table
 select
     peer_key as lane_key, time, status_code, grpc_status, response_flags, tls,

@@ -199,7 +199,7 @@ select * from (values
     ('*', 'who', 'Number of the identity, as the edges'' ends have it.'),
     ('*', 'since', 'From when that holds.'),
     ('*', 'until', 'Until when that holds.'),
-    ('*', 'evidence', 'How that is known: names, als_node, span, metric, resource, file, sni.'),
+    ('*', 'evidence', 'How that is known: names, als_node, span, metric, resource, peer, file, sni.'),
     ('*', 'place', 'Where it stood: a field''s path, or FILE:LINE.'),
     ('*', 'reason', 'What is wrong and what was expected.'),
     ('*', 'sample', 'At most 256 characters of it.'),

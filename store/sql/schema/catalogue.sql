@@ -9,6 +9,9 @@ create table if not exists {{known}}.segments (
     min_time timestamp, max_time timestamp, sealed_at timestamp not null
 );
 
+-- Files that no list names any more, until nobody can be reading them.
+create table if not exists {{known}}.retired (path varchar not null, retired_at timestamp not null);
+
 -- Journal files whose rows lie in segments; a file still in the folder under such a name is only unlinked.
 create table if not exists {{known}}.sealed_journals (name varchar not null, sealed_at timestamp not null);
 
@@ -37,12 +40,13 @@ create table if not exists {{known}}.resources_stored (
     dropped_attributes_count uinteger
 );
 
--- Counts per minute, peer and kind of answer; latency as counts per bucket floor(ln(us) / ln(1.02)).
+-- Counts per minute, peer and kind of answer; latency as counts per bucket floor(ln(us) / ln(1.02)). No hugeint:
+-- DuckDB unpacks a column of them a hundred times slower.
 create table if not exists {{known}}.edges_1m (
     minute timestamp not null, peer_key ubigint not null, status_code integer, grpc_status integer,
     response_flags varchar, details_class varchar, tls varchar, "rows" bigint not null,
-    duration_us_sum hugeint, duration_rows bigint not null, latency map(integer, ubigint),
-    request_bytes hugeint, response_bytes hugeint, attempts bigint, attempts_rows bigint
+    duration_us_sum bigint, duration_rows bigint not null, latency map(integer, ubigint),
+    request_bytes bigint, response_bytes bigint, attempts bigint, attempts_rows bigint
 );
 
 -- The dictionary behind `series_key`: what each counted series of a metric says about who called whom.

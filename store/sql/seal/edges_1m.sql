@@ -10,9 +10,9 @@ select
         when starts_with(response_code_details, 'rbac_access_denied') then 'rbac_access_denied'
         else 'other'
     end as details_class,
-    tls, count(*), sum(duration_us), count(duration_us),
+    tls, count(*), saturated(sum(duration_us)), count(duration_us),
     histogram(floor(ln(greatest(duration_us, 1)) / ln(1.02))::integer) filter (duration_us is not null),
-    sum(request_bytes), sum(response_bytes), sum(attempts), count(attempts)
+    saturated(sum(request_bytes)), saturated(sum(response_bytes)), sum(attempts), count(attempts)
 from {{rows}}
 where peer_key is not null
 group by all

@@ -1,0 +1,102 @@
+"""Small segments of an hour → few larger ones: a question opens a file for each it meets.
+
+What must stay true: no row is missing or doubled for any reader, at any crash. The new file names in its
+metadata those it replaces; they stay on the disk until the catalogue's file, not only its log, lists the new one
+(`store.retired`). As long as all of them are there, an unlisted new file is not needed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from hashlib import blake2b
+from itertools import groupby
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from store.catalogue import Segment
+from store.database import Cursor, one
+from store.relations import rows_sql
+from store.segments import put_in_place
+from store.statements import literal, sql
+
+PREFIX = "hour-"
+
+_SMALL_ROWS = 150_000
+_MERGED_ROWS = 300_000
+"""A file is sorted whole by DuckDB, in the store's memory."""
+_SETTLED = timedelta(minutes=5)
+_REPLACES = b"replaces"
+
+
+def hour_of(segment: Segment) -> datetime:
+    """The hour of arrival, which its folder names (naive UTC)."""
+    date, hour = Path(segment.path).parts[-3:-1]
+    return datetime.strptime(f"{date} {hour}", "date=%Y-%m-%d hour=%H")
+
+
+def mergeable(segments: list[Segment], now: datetime) -> list[Segment]:
+    """The first group of small segments of one table and past hour that are better one; [] if there is none.
+
+    ``now``: naive UTC.
+    """
+    small = [
+        segment
+        for segment in segments
+        if segment.rows < _SMALL_ROWS and hour_of(segment) + timedelta(hours=1) + _SETTLED <= now
+    ]
+    small.sort(
+        key=lambda segment: (Path(segment.path).parent, segment.earliest or datetime.max, segment.path)
+    )
+    for _, neighbours in groupby(small, key=lambda segment: Path(segment.path).parent):
+        group: list[Segment] = []
+        for segment in neighbours:
+            if sum(one.rows for one in group) + segment.rows > _MERGED_ROWS:
+                if len(group) > 1:
+                    return group
+                group = []
+            group.append(segment)
+        if len(group) > 1:
+            return group
+    return []
+
+
+def merge(cursor: Cursor, data_dir: Path, group: list[Segment], step: Callable[[str], None]) -> Segment:
+    """Write ``group`` as one segment; durable when this returns, and listed nowhere yet. Raises duckdb errors."""
+    first = group[0]
+    paths = [segment.path for segment in group]
+    name = f"{PREFIX}{blake2b('|'.join(paths).encode(), digest_size=8).hexdigest()}"
+    relative = Path(first.path).with_name(f"{name}.parquet")
+    rows = rows_sql(first.table, [], [str(data_dir / path) for path in paths], "")
+
+    def write(unfinished: Path) -> None:
+        path, replaces = literal(str(unfinished)), literal(json.dumps(paths))
+        (written,) = one(cursor.execute(sql("seal/compacted", rows=rows, path=path, replaces=replaces)))
+        if written != sum(segment.rows for segment in group):
+            raise ValueError(
+                f"{first.path} and {len(group) - 1} more hold {written} rows, not as many as sealed"
+            )
+
+    size = put_in_place(data_dir, relative, write, step)
+    return Segment(
+        first.table,
+        str(relative),
+        f"{name}.journal",
+        sum(segment.rows for segment in group),
+        size,
+        min((segment.earliest for segment in group if segment.earliest), default=None),
+        max((segment.latest for segment in group if segment.latest), default=None),
+    )
+
+
+def replaced_by(path: Path) -> list[str]:
+    """The segments (paths below the data folder) whose rows this file took over; [] for one of a seal.
+
+    Raises OSError or ArrowInvalid where the file cannot be read.
+    """
+    if not path.name.startswith(PREFIX):
+        return []
+    metadata = pq.read_metadata(path).metadata or {}
+    return [str(one) for one in json.loads(metadata.get(_REPLACES, b"[]"))]

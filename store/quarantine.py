@@ -1,0 +1,66 @@
+"""Segments that cannot be read: found, taken off the list, moved to ``DATA/quarantine``, and said in numbers.
+
+What must stay true: one broken file stops no question, seal or start for longer than it takes to find it; nothing
+is deleted. The counts per minute of its rows stay: they were right.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from store.catalogue import Segment
+from store.database import Cursor, transaction
+from store.segments import make_durable_folder, sync
+from store.settings import StoreSettings
+
+log = logging.getLogger(__name__)
+
+Swap = Callable[[list[Segment], list[Segment], Callable[[], None]], None]
+"""(gone, new, do_commit): commit, and change the list readers take, under the engine's lock."""
+
+
+def why_broken(data_dir: Path, segment: Segment, deep: bool) -> str | None:
+    """What is wrong with the file, or None. ``deep``: every page is read, not only size and footer."""
+    path = data_dir / segment.path
+    try:
+        size = path.stat().st_size
+        if size != segment.bytes:
+            return f"it has {size:,} bytes, not {segment.bytes:,}"
+        with pq.ParquetFile(path) as file:
+            if file.metadata.num_rows != segment.rows:
+                return f"it has {file.metadata.num_rows:,} rows, not {segment.rows:,}"
+            if deep:
+                for group in range(file.metadata.num_row_groups):
+                    file.read_row_group(group, use_threads=False)
+    except FileNotFoundError:
+        return "it is gone"
+    except (OSError, pa.ArrowException) as error:
+        return str(error)
+    return None
+
+
+def set_aside(
+    cursor: Cursor, settings: StoreSettings, broken: dict[str, str], segments: list[Segment], swap: Swap
+) -> int:
+    """Take the segments named in ``broken`` (path → reason) off the list and away. Returns the rows they had."""
+    gone = [segment for segment in segments if segment.path in broken]
+    with transaction(cursor, lambda do_commit: swap(gone, [], do_commit)):
+        for segment in gone:
+            cursor.execute("DELETE FROM catalogue.segments WHERE path = ?", [segment.path])
+    for segment in gone:
+        path, place = settings.data_dir / segment.path, settings.quarantine / segment.path
+        log.error(
+            "%s cannot be read (%s): its %d rows of %s to %s are lost; it is kept as %s",
+            *(path, broken[segment.path], segment.rows, segment.earliest, segment.latest, place),
+        )
+        if path.exists():
+            make_durable_folder(place.parent, settings.data_dir)
+            os.rename(path, place)
+            sync(place.parent)
+    return sum(segment.rows for segment in gone)
