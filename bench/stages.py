@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bench.payloads import AccessLogMessages, SpanBodies
+from bench.payloads import AccessLogMessages, LogBodies, SpanBodies
 from collector.decode.types import Export
 from collector.decoders import DECODERS, split_identifier
 from collector.intake import digest_of
@@ -32,13 +32,14 @@ RUNS = 40
 
 
 def stages() -> list[Row]:
-    """Rates of decoding, framing, reading, loading and sealing, and of all together, spans and ALS."""
-    spans = SpanBodies(512)
+    """Rates of decoding, framing, reading, loading and sealing, and of all together: spans, logs by OTLP, ALS."""
+    spans, logs = SpanBodies(512), LogBodies(512)
     entries = AccessLogMessages(14, 0)
     identifier = split_identifier(entries.identifier)
     return [
         *_stages_of("otlp_traces", "spans", 512, 16, lambda: (spans.next(), None)),
-        *_stages_of("als", "observations", 14, 256, lambda: (entries.next(), identifier)),
+        *_stages_of("otlp_logs", "observations", 512, 16, lambda: (logs.next(), None)),
+        *_stages_of("als", "observations", 14, 512, lambda: (entries.next(), identifier)),
     ]
 
 
@@ -80,11 +81,11 @@ def _stages_of(
             )
             drop_slice(cursor, slice_)
     rows = [
-        (f"{table}: {stage}", f"{total / cost:,.0f}/s", "", f"best of {RUNS}, {total:,} records, one core")
+        (f"{kind}: {stage}", f"{total / cost:,.0f}/s", "", f"best of {RUNS}, {total:,} records, one core")
         for stage, cost in costs.items()
     ]
     together = total / sum(costs.values())
-    rows.append((f"{table}: all stages, a core", f"{together:,.0f}/s", "", "sum of the above"))
+    rows.append((f"{kind}: all stages, a core", f"{together:,.0f}/s", "", "sum of the above"))
     return rows
 
 

@@ -20,9 +20,6 @@ import pyarrow.compute as pc
 from collector.decode.access_log_values import by_value, plain, whole
 from store.schema import IDENTITIES
 
-INBOUND = r"^(?:inbound\||InboundPassthroughCluster)"
-WAYPOINT = "inbound-vip|"
-
 _NAME = r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
 _KUBELET = re.compile(rf"(?:^|/)(?P<ns>{_NAME})_(?P<pod>[a-z0-9][-.a-z0-9]*)_[0-9a-f-]{{8,}}/[^/]+/[^/]+$")
 _CONTAINERS = re.compile(

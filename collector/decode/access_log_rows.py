@@ -69,7 +69,7 @@ class Rows:
     observations: pa.Table
     is_tcp: Mask
     lines: npt.NDArray[np.int64]
-    peers: tuple[pa.StringArray, pa.StringArray]
+    peers: tuple[pa.Array, pa.Array]
     skipped: int = 0
     rejects: list[Reject] = field(default_factory=list)
 
@@ -98,7 +98,7 @@ def build_rows(fields: pa.Table, writers: Writers) -> Rows:
         columns = {name: values.filter(keep) for name, values in columns.items()}
         moments, code, is_tcp = moments.filter(keep), code.filter(keep), is_tcp[ends]
     table = _observations(columns, moments, code, is_tcp, writers)
-    upstream, downstream = (columns[name].cast(pa.string()) for name in peers.KEYS)
+    upstream, downstream = (columns[name] for name in peers.KEYS)
     return Rows(table, is_tcp, columns["line"].to_numpy(), (upstream, downstream), skipped, rejects)
 
 

@@ -1,8 +1,8 @@
 """Flat key/value arrays → columns. The promoted keys become columns, the rest one map per row.
 
-A list of key/value pairs per row arrives as three flat arrays: keys, values and the row each belongs
-to. What must stay true: no Python statement per attribute (arrays, maps and bytes inside a value are
-the rare exception, rendered once per distinct value); a key that is given twice counts once as a
+A list of key/value pairs per row is laid flat; most pairs are the same in every row, so that each distinct
+one is opened once. What must stay true: no Python statement per attribute (arrays, maps and bytes inside a
+value are the rare exception, rendered once per distinct value); a key that is given twice counts once as a
 column, the last one; every value is text, as JSON would print it.
 """
 
@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from collector.decode import limits
+from collector.decode.envelope import parse_distinct
 from collector.decode.text import clean, offsets_of, share_of, take, to_text
 from collector.decode.wire import BrokenWire, any_value_json
 from store.schema import TEXT_MAP
@@ -36,49 +38,114 @@ class KnownKeys:
         return len(self.index)
 
 
+@dataclass(frozen=True)
+class Pairs:
+    """The key/value pairs of rows: row n has the next ``counts[n]`` of the flat ones.
+
+    The flat one at a place is ``entries[which[place]]``; ``which`` is None where they are the entries themselves.
+    """
+
+    entries: pa.StructArray
+    counts: np.ndarray
+    which: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, lists: pa.ListArray) -> Pairs:
+        """Pairs that were opened with their rows."""
+        return cls(lists.flatten(), np.diff(offsets_of(lists)))
+
+    @classmethod
+    def opened(cls, message: str, lists: pa.ListArray, export_of: np.ndarray) -> Pairs:
+        """Pairs that are raw bytes still, each distinct one opened once. Raises BrokenExports."""
+        counts = np.diff(offsets_of(lists))
+        rows, which = parse_distinct(message, lists.flatten(), np.repeat(export_of, counts))
+        return cls(rows.to_struct_array(), counts, which)
+
+    def of_flat(self) -> np.ndarray:
+        """Which entry each flat pair is."""
+        return np.arange(len(self.entries)) if self.which is None else self.which
+
+    def filter(self, keep: np.ndarray) -> Pairs:
+        """The pairs of the rows that ``keep`` marks."""
+        return self._chosen(np.repeat(keep, self.counts), self.counts[keep])
+
+    def first(self, limit: int) -> Pairs:
+        """At most ``limit`` pairs of each row."""
+        starts = np.repeat(np.cumsum(self.counts) - self.counts, self.counts)
+        return self._chosen(np.arange(len(starts)) - starts < limit, np.minimum(self.counts, limit))
+
+    def _chosen(self, flat: np.ndarray, counts: np.ndarray) -> Pairs:
+        if self.which is None:
+            return Pairs(self.entries.filter(pa.array(flat)), counts)
+        return Pairs(self.entries, counts, self.which[flat])
+
+
 class AttributeTable:
     """The attributes of ``rows`` records, with the known ones found."""
 
-    def __init__(self, lists: pa.ListArray, known: KnownKeys) -> None:
-        self.dropped = np.zeros(len(lists), np.int64)
-        counts = np.diff(offsets_of(lists))
-        if counts.size and counts.max() > limits.ATTRIBUTES:
-            self.dropped = np.maximum(counts - limits.ATTRIBUTES, 0)
-            lists = pc.list_slice(lists, 0, limits.ATTRIBUTES, return_fixed_size_list=False)
-            counts = np.diff(offsets_of(lists))
-        entries = lists.flatten()
+    def __init__(self, pairs: Pairs, known: KnownKeys) -> None:
+        self.dropped = np.zeros(len(pairs.counts), np.int64)
+        if pairs.counts.size and pairs.counts.max() > limits.ATTRIBUTES:
+            self.dropped = np.maximum(pairs.counts - limits.ATTRIBUTES, 0)
+            pairs = pairs.first(limits.ATTRIBUTES)
         self._known = known
-        self.rows = len(lists)
-        self.row_of = np.repeat(np.arange(self.rows, dtype=np.int32), counts)
-        self.keys = entries.field("key")
-        self.values = any_text(entries.field("value"))
-        codes = pc.fill_null(pc.index_in(self.keys, known.values), -1).to_numpy()
-        self._where = np.full((len(known) + 1, self.rows), -1, np.int32)
-        self._where[codes, self.row_of] = np.arange(len(codes), dtype=np.int32)
-        self._promoted = np.zeros(len(codes) + 1, bool)
+        self.rows = len(pairs.counts)
+        self._row_of = np.repeat(np.arange(self.rows, dtype=np.int32), pairs.counts)
+        self._keys = pairs.entries.field("key")
+        self._values = any_text(pairs.entries.field("value"))
+        flat = len(self._row_of)
+        self._which = None if pairs.which is None else np.append(pairs.which, -1)  # at -1 there is none
+        codes = pc.fill_null(pc.index_in(self._keys, known.values), -1).to_numpy()
+        # Of the known keys only those that occur get a line of places; the last is where the others fall.
+        lines = np.full(len(known) + 1, -1)
+        shown = np.unique(codes[codes >= 0])
+        lines[shown] = np.arange(len(shown))
+        self._lines = lines
+        self._where = np.full((len(shown) + 1, self.rows), -1, np.int32)
+        line_of = lines[codes] if pairs.which is None else lines[codes][pairs.which]
+        self._where[line_of, self._row_of] = np.arange(flat, dtype=np.int32)
+        self._where[-1] = -1
+        self._promoted = np.zeros(flat + 1, bool)
+
+    @property
+    def values(self) -> pa.StringArray:
+        """What `entries_at` numbers."""
+        return self._values
+
+    def shows(self, key: str) -> bool:
+        """Whether some row has ``key``."""
+        return bool(self._lines[self._known.index[key]] >= 0)
 
     def positions(self, keys: Sequence[str]) -> np.ndarray:
         """Per row, where the first of ``keys`` that it has stands in the flat arrays; -1 for none."""
-        found = self._where[self._known.index[keys[0]]]
-        for key in keys[1:]:
-            other = self._where[self._known.index[key]]
-            found = np.where(found < 0, other, found)
+        lines = [line for key in keys if (line := self._lines[self._known.index[key]]) >= 0]
+        found = self._where[lines[0] if lines else -1]
+        for line in lines[1:]:
+            found = np.where(found < 0, self._where[line], found)
         return found
+
+    def entries_at(self, positions: np.ndarray) -> np.ndarray:
+        """A number for each of these flat positions: where it is the same, so is the value; -1 for none."""
+        return positions if self._which is None else self._which[positions]
+
+    def at(self, positions: np.ndarray) -> pa.StringArray:
+        """The values at these flat positions, null where one is negative."""
+        return take(self._values, self.entries_at(positions))
 
     def peek(self, *keys: str) -> pa.StringArray:
         """The value of the first of ``keys`` a row has, null where it has none; it stays in the map."""
-        return take(self.values, self.positions(keys))
+        return self.at(self.positions(keys))
 
     def promote(self, *keys: str) -> pa.StringArray:
         """Like `peek`, and leave these values out of the map."""
         positions = self.positions(keys)
         self.drop(positions)
-        return take(self.values, positions)
+        return self.at(positions)
 
     def promote_as(self, parse: Callable[[pa.StringArray], Parsed], *keys: str) -> pa.Array:
         """Promote what ``parse`` can read; what it cannot read stays in the map and is null here."""
         positions = self.positions(keys)
-        column, failed = parse(take(self.values, positions))
+        column, failed = parse(self.at(positions))
         self.drop(positions if failed is None else positions[~failed])
         return column
 
@@ -89,11 +156,14 @@ class AttributeTable:
 
     def rest(self, extra: Iterable[tuple[int, str, str]] = ()) -> pa.MapArray:
         """The map of what was not promoted, and of ``extra`` (row, key, value)."""
+        keys, values = to_text(self._keys, limits.NAME_BYTES), self._values
         chosen = np.flatnonzero(~self._promoted[:-1])
-        whole = len(chosen) == len(self.row_of)
-        rows = self.row_of if whole else self.row_of[chosen]
-        keys = to_text(self.keys if whole else self.keys.take(pa.array(chosen)), limits.NAME_BYTES)
-        values = self.values if whole else self.values.take(pa.array(chosen))
+        rows = self._row_of
+        if len(chosen) < len(rows):
+            rows = rows[chosen]
+            keys, values = (column.take(pa.array(self.entries_at(chosen))) for column in (keys, values))
+        elif self._which is not None:
+            keys, values = (column.take(pa.array(self._which[:-1])) for column in (keys, values))
         added = list(extra)
         more = (
             np.array([entry[0] for entry in added], np.int32),
@@ -135,7 +205,7 @@ def _map(rows: int, row_of: np.ndarray, keys: pa.Array, values: pa.Array) -> pa.
 
 def attribute_maps(lists: pa.ListArray) -> tuple[pa.MapArray, np.ndarray]:
     """Every attribute of every row as a map, and how many each row lost to the limit."""
-    table = AttributeTable(lists, _NOTHING)
+    table = AttributeTable(Pairs.of(lists), _NOTHING)
     return table.rest(), table.dropped
 
 

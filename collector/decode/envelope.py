@@ -12,10 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from google.protobuf.message import DecodeError
 
 from collector.decode import limits
-from collector.decode.descriptors import handler, message_class
+from collector.decode.descriptors import fields_of, handler, message_class
 from collector.decode.text import offsets_of
 from collector.decode.types import Decoded, Export, Refusal
 from collector.decode.wire import SearchTooLong, first_error
@@ -68,6 +69,46 @@ def parse(message: str, raw: pa.BinaryArray, export_of: np.ndarray) -> pa.Record
         raise BrokenExports(reasons) from None
 
 
+def parse_distinct(
+    message: str, raw: pa.BinaryArray, export_of: np.ndarray
+) -> tuple[pa.RecordBatch, np.ndarray]:
+    """Each distinct one of ``raw`` as a row, and which row each is (-1: null). Raises BrokenExports.
+
+    For what most records say alike: addresses, labels, certificates. To find the equal ones costs a tenth of
+    opening them.
+    """
+    encoded = raw.dictionary_encode()
+    try:
+        rows = parse(message, encoded.dictionary, np.zeros(len(encoded.dictionary), np.int32))
+    except BrokenExports:
+        parse(message, raw, export_of)  # names every export that has them
+        raise
+    return rows, pc.fill_null(encoded.indices, -1).to_numpy()
+
+
+def broken_inside(message: str, rows: pa.StructArray, export_of: np.ndarray) -> dict[int, str]:
+    """Every export with a row whose raw fields do not parse, and why.
+
+    One look for all of them: what is broken in one field now and in another later would cost a decoding each.
+    """
+    reasons: dict[int, str] = {}
+    for field in fields_of(message).values():
+        if field.message is None:
+            continue
+        column, exports = rows.field(field.name), export_of
+        if field.repeated:
+            column, exports = column.flatten(), np.repeat(exports, np.diff(offsets_of(column)))
+        if not field.raw:
+            reasons |= broken_inside(field.message, column, exports)
+            continue
+        valid = column.is_valid().to_numpy(zero_copy_only=False)
+        try:
+            parse(field.message, column.filter(pa.array(valid)), exports[valid])
+        except BrokenExports as broken:
+            reasons |= broken.reasons
+    return reasons
+
+
 def _refuse_deep(message: str, raw: pa.BinaryArray, export_of: np.ndarray) -> None:
     """Raise BrokenExports for what nests groups so deep that ptars would overflow its stack and end the process.
 
@@ -112,12 +153,12 @@ def _find_broken(message: str, raw: pa.BinaryArray, export_of: np.ndarray, found
         _find_broken(message, raw.slice(half), export_of[half:], found)
 
 
-def chunks(raw: pa.BinaryArray) -> Iterator[tuple[int, int]]:
-    """Split records into runs (start, end) within the chunk limits; a single record may fill one."""
+def chunks(raw: pa.BinaryArray, limit: int = limits.CHUNK_BYTES) -> Iterator[tuple[int, int]]:
+    """Split records into runs (start, end) of at most ``limit`` bytes; a single record may fill one."""
     ends = offsets_of(raw)
     start = 0
     while start < len(raw):
-        end = int(np.searchsorted(ends, ends[start] + limits.CHUNK_BYTES, side="right")) - 1
+        end = int(np.searchsorted(ends, ends[start] + limit, side="right")) - 1
         end = min(max(end, start + 1), start + limits.CHUNK_ROWS, len(raw))
         yield start, end
         start = end

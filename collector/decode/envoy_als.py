@@ -17,10 +17,13 @@ import pyarrow.compute as pc
 
 from collector.decode import als_columns as cols
 from collector.decode import identity, ids, limits, peers
-from collector.decode.als_node import NOBODY, ProxyNode, read_identifier, split_identifier
+from collector.decode.als_node import split_identifier
+from collector.decode.als_streams import Streams, stream_identities, streams_of
 from collector.decode.attributes import KnownKeys
 from collector.decode.envelope import (
+    BrokenExports,
     Level,
+    broken_inside,
     children,
     chunks,
     decode_without_broken,
@@ -30,7 +33,7 @@ from collector.decode.envelope import (
 )
 from collector.decode.otlp import finish, reject_marked, table_of
 from collector.decode.rejected import RejectLog
-from collector.decode.text import integers, null_if_empty, offsets_of, take, text_column
+from collector.decode.text import integers, null_if_empty, offsets_of
 from collector.decode.types import Decoded, Export
 from store.schema import MOMENT, OBSERVATIONS
 
@@ -38,12 +41,20 @@ __all__ = ["decode_als", "split_identifier"]
 
 TEXT, NULL = cols.TEXT, cols.NULL
 _TCP_END, _HTTP_END = 3, 6
-_GRPC_PATH = r"^/[A-Za-z0-9_.]+/[A-Za-z0-9_]+$"
 _REQUEST_KEYS = KnownKeys(
     ["content-type", "traceparent", "x-b3-traceid", "x-b3-spanid", "x-request-id", "x-forwarded-client-cert"]
 )
 _RESPONSE_KEYS = KnownKeys(["content-type", "grpc-status"])
 _TAG_KEYS = KnownKeys(["trace_id", "span_id"])
+_STATE_KEYS = KnownKeys([prefix + name for name in peers.KEYS for prefix in ("", "wasm.")])
+_NO_KEYS = KnownKeys([])
+_ADDRESSES = (
+    "downstream_direct_remote_address",
+    "downstream_remote_address",
+    "downstream_local_address",
+    "upstream_remote_address",
+    "upstream_local_address",
+)
 _TIMES = {
     "request_last_rx_us": "time_to_last_rx_byte",
     "upstream_first_tx_us": "time_to_first_upstream_tx_byte",
@@ -66,7 +77,7 @@ def decode_als(exports: Sequence[Export]) -> Decoded:
     def decode(bodies: pa.BinaryArray, numbers: np.ndarray) -> Decoded:
         log = RejectLog("als", "access log entries", exports)
         messages = parse("StreamMessage", bodies, numbers)
-        streams = _streams(exports, numbers, messages.column("identifier"))
+        streams = streams_of(exports, numbers, messages.column("identifier"))
         tables, learned, accepted = [], [], 0
         for protocol in ("http", "tcp"):
             sent = messages.column(f"{protocol}_logs")
@@ -82,7 +93,7 @@ def decode_als(exports: Sequence[Export]) -> Decoded:
                 learned.append(told)
                 accepted += table.num_rows + skipped
         others = identity.distinct(pa.concat_tables([identity.identities(0), *learned]))
-        pieces = {"observations": tables, "identities": [_identities(streams, tables), others]}
+        pieces = {"observations": tables, "identities": [stream_identities(streams, tables), others]}
         return finish(pieces, log, accepted)
 
     return decode_without_broken(exports, "StreamMessage", "", decode)
@@ -91,53 +102,6 @@ def decode_als(exports: Sequence[Export]) -> Decoded:
 _ENTRIES = {"http": "HttpEntries", "tcp": "TcpEntries"}
 _ENTRY = {"http": "HttpEntry", "tcp": "TcpEntry"}
 _END = {"http": _HTTP_END, "tcp": _TCP_END}
-
-
-@dataclass(frozen=True)
-class _Streams:
-    """The sending proxies: one node number per export."""
-
-    exports: Sequence[Export]
-    numbers: np.ndarray  # the exports decoded
-    node_of: np.ndarray  # export → node number
-    nodes: list[ProxyNode]
-
-    def texts(self, values: list[str | None], export_of: np.ndarray) -> pa.StringArray:
-        """One value per node, laid out per entry."""
-        return take(pa.array(values, TEXT), self.node_of[export_of])
-
-    def emitters(self, export_of: np.ndarray) -> pa.StringArray:
-        named = self.texts([node.emitter for node in self.nodes], export_of)
-        if not named.null_count:
-            return named
-        peers = pa.array([f"@{export.peer}" if export.peer else None for export in self.exports], TEXT)
-        return pc.coalesce(named, take(peers, export_of))
-
-    def is_own_address(self, address: pa.StringArray, export_of: np.ndarray) -> pa.BooleanArray:
-        """Whether an IP:PORT is the sending proxy's own (by its node, else by its connection)."""
-        own = [f"{number}|{ip}" for number, node in enumerate(self.nodes) for ip in node.addresses]
-        peers = [f"@{number}|{export.peer}" for number, export in enumerate(self.exports) if export.peer]
-        ip = pc.replace_substring_regex(address, r"^\[?([^\]]*?)\]?:[0-9]+$", r"\1")
-        by_node = pc.binary_join_element_wise(pa.array(self.node_of[export_of]).cast(TEXT), ip, "|")
-        by_peer = pc.binary_join_element_wise("@", pa.array(export_of).cast(TEXT), "|", ip, "")
-        return pc.or_(pc.is_in(by_node, pa.array(own, TEXT)), pc.is_in(by_peer, pa.array(peers, TEXT)))
-
-
-def _streams(exports: Sequence[Export], numbers: np.ndarray, sent: pa.Array) -> _Streams:
-    """Read each distinct identifier once: the one held for the stream, else the message's own."""
-    nodes: dict[ProxyNode, int] = {}
-    known: dict[int, int] = {}  # id() of an identifier's bytes, which `exports` keeps alive
-    node_of = np.zeros(len(exports), np.int32)
-    for row, number in enumerate(numbers.tolist()):
-        held = exports[number].identifier
-        if held is None:
-            own = sent[row].as_py()
-            node_of[number] = nodes.setdefault(read_identifier(own), len(nodes))
-            continue
-        if id(held) not in known:
-            known[id(held)] = nodes.setdefault(read_identifier(held), len(nodes))
-        node_of[number] = known[id(held)]
-    return _Streams(exports, numbers, node_of, list(nodes) or [NOBODY])
 
 
 @dataclass(frozen=True)
@@ -153,7 +117,7 @@ class _Entries:
         group = self.groups.place(int(self.entries.parent[entry]))
         return f"{self.protocol}_logs[{group}].log_entry[{self.entries.place(entry)}]"
 
-    def observations(self, log: RejectLog, streams: _Streams) -> Iterator[tuple[pa.Table, pa.Table, int]]:
+    def observations(self, log: RejectLog, streams: Streams) -> Iterator[tuple[pa.Table, pa.Table, int]]:
         """Yield (rows, what they tell of others, how many entries were accepted without becoming one)."""
         raw, numbers = self.entries.raw, np.arange(len(self.export_of))
         sizes = np.diff(offsets_of(raw))
@@ -166,13 +130,13 @@ class _Entries:
         bad = reject_marked(log, self.export_of, self.place, bounds)
         if bad.any():
             numbers, raw = numbers[~bad], raw.filter(pa.array(~bad))
-        for start, end in chunks(raw):
+        for start, end in chunks(raw, limits.CHUNK_BYTES_RAW):
             chosen = numbers[start:end]
             rows = parse(_ENTRY[self.protocol], raw.slice(start, end - start), self.export_of[chosen])
             yield self._rows(log, streams, chosen, rows)
 
     def _rows(
-        self, log: RejectLog, streams: _Streams, entries: np.ndarray, rows: pa.RecordBatch
+        self, log: RejectLog, streams: Streams, entries: np.ndarray, rows: pa.RecordBatch
     ) -> tuple[pa.Table, pa.Table, int]:
         common = rows.column("common")
         kind = common.field("access_log_type").to_numpy()
@@ -186,42 +150,49 @@ class _Entries:
         )
         place = entries.astype(np.int64)
         bad = reject_marked(log, self.export_of[entries], lambda row: self.place(int(place[row])), [fault])
-        keep = ended & ~bad
-        if not keep.all():
-            entries, rows = entries[keep], rows.filter(pa.array(keep))
         export_of = self.export_of[entries]
+        try:
+            table, said = self._table(rows, streams, export_of)
+        except BrokenExports:
+            reasons = broken_inside(_ENTRY[self.protocol], rows.to_struct_array(), export_of)
+            raise BrokenExports(reasons) from None
+        keep = ended & ~bad
+        # Only now: what is broken in an entry refuses its message, also where the entry would make no row.
+        if not keep.all():
+            table, said = table.filter(pa.array(keep)), [one.filter(pa.array(keep)) for one in said]
+        told = peers.peer_identities(table, said[0], said[1], streams.clusters(export_of[keep]))
+        return table, told, int((~ended).sum())
+
+    def _table(
+        self, rows: pa.RecordBatch, streams: Streams, export_of: np.ndarray
+    ) -> tuple[pa.Table, list[pa.Array]]:
+        """All entries as rows, and what each says of whom it called and who called it. Raises BrokenExports."""
         parts: list[cols.Part] = []
         columns = _common_columns(rows.column("common"), streams, export_of, parts)
         own = _http_columns if self.protocol == "http" else _tcp_columns
-        columns |= own(rows, columns, parts)
-        columns["attributes"] = cols.merged(len(entries), parts)
-        observed = table_of(OBSERVATIONS, columns)
-        clusters = streams.texts([node.cluster for node in streams.nodes], export_of)
-        upstream, downstream = (columns[name] for name in peers.KEYS)
-        told = peers.peer_identities(observed, upstream, downstream, own_cluster=clusters)
-        return observed, told, int((~ended).sum())
+        columns |= own(rows, export_of, columns, parts)
+        columns["attributes"] = cols.merged(rows.num_rows, parts)
+        return table_of(OBSERVATIONS, columns), [columns[name] for name in peers.KEYS]
 
 
 def _common_columns(
-    common: pa.StructArray, streams: _Streams, export_of: np.ndarray, parts: list[cols.Part]
+    common: pa.StructArray, streams: Streams, export_of: np.ndarray, parts: list[cols.Part]
 ) -> dict[str, pa.Array]:
     """What HTTP and TCP entries share; the rest goes to ``parts`` of the attributes."""
     started, _ = cols.start_micros(common.field("start_time"))
-    direct, _ = cols.address(common.field("downstream_direct_remote_address"))
-    remote, port = cols.address(common.field("downstream_remote_address"))
-    remote = pc.if_else(pa.array(port != 0), remote, NULL)  # port 0: taken from X-Forwarded-For
-    source = pc.coalesce(direct, remote)
-    upstream, _ = cols.address(common.field("upstream_remote_address"))
+    direct, remote, local, upstream, upstream_local = cols.addresses(common, _ADDRESSES, export_of)
+    # Port 0: taken from X-Forwarded-For.
+    source = pc.coalesce(direct.text, pc.if_else(pa.array(remote.port != 0), remote.text, NULL))
     cluster = null_if_empty(pc.utf8_rtrim(cols.text_of(common, "upstream_cluster"), ";"))
-    tls = common.field("tls_properties")
+    tls = cols.tls(common.field("tls_properties"), export_of)
     attempts = common.field("upstream_request_attempt_count")
-    unknown = pc.and_(pc.equal(attempts, 0), pc.is_valid(upstream))  # an Envoy that does not count
+    unknown = pc.and_(pc.equal(attempts, 0), pc.is_valid(upstream.text))  # an Envoy that does not count
     reporter = _reporter(cluster, source, streams, export_of)
     # The certificates are of the downstream side: ours stands for the destination only where the
     # connection was to the destination.
     arrived = pc.is_in(reporter, pa.array(["destination", "waypoint"]))
     last = cols.micros(common.field("time_to_last_downstream_tx_byte"))
-    tags = cols.Pairs(common.field("custom_tags"), _TAG_KEYS)
+    tags = cols.StringMap(common.field("custom_tags"), export_of, _TAG_KEYS)
     columns: dict[str, pa.Array] = {
         "export": pa.array(export_of),
         "time": pa.array(started).cast(MOMENT),
@@ -230,17 +201,17 @@ def _common_columns(
         "signal": pa.repeat("als", len(export_of)),
         "emitter": streams.emitters(export_of),
         "route": cols.text_of(common, "route_name"),
-        "response_flags": cols.response_flags(common.field("response_flags")),
+        "response_flags": cols.response_flags(common.field("response_flags"), export_of),
         "upstream_cluster": cluster,
         "source_address": source,
-        "upstream_address": upstream,
-        "upstream_local_address": cols.address(common.field("upstream_local_address"))[0],
-        "downstream_local_address": cols.address(common.field("downstream_local_address"))[0],
-        "sni": text_column(tls.field("sni"), limits.NAME_BYTES),
-        "source_principal": cols.first_uri(tls.field("peer")),
-        "destination_principal": pc.if_else(arrived, cols.first_uri(tls.field("local")), NULL),
+        "upstream_address": upstream.text,
+        "upstream_local_address": upstream_local.text,
+        "downstream_local_address": local.text,
+        "sni": tls.sni,
+        "source_principal": tls.peer,
+        "destination_principal": pc.if_else(arrived, tls.local, NULL),
         "attempts": pc.if_else(unknown, pa.scalar(None, pa.uint32()), attempts).cast(pa.int32(), safe=False),
-        "tls": cols.tls_of(tls),
+        "tls": tls.kind,
         "tagged_trace_id": tags.text("trace_id", promote=False),
         "tagged_span_id": tags.text("span_id", promote=False),
         "stream_id": cols.text_of(common, "stream_id"),
@@ -248,18 +219,19 @@ def _common_columns(
     columns |= {name: cols.micros(common.field(field)) for name, field in _TIMES.items()}
     parts.append(tags.rest())
     parts.extend(cols.constant_part(name, cols.text_of(common, name)) for name in _SAID_APART)
-    metadata = common.field("metadata").field("filter_metadata")
-    parts.append(cols.structured_part(metadata, "metadata.", of_any=False))
-    state = cols.structured_part(common.field("filter_state_objects"), "filter_state.", of_any=True)
-    parts.append(state)
-    for name in peers.KEYS:
-        keys = (f"filter_state.{name}", f"filter_state.wasm.{name}")
-        columns[name] = cols.said_under(state, keys, len(export_of))
+    metadata, objects = (
+        common.field("metadata").field("filter_metadata"),
+        common.field("filter_state_objects"),
+    )
+    parts.append(cols.StringMap(metadata, export_of, _NO_KEYS, "metadata.", cols.structs_text).rest())
+    state = cols.StringMap(objects, export_of, _STATE_KEYS, "filter_state.", cols.objects_text)
+    parts.append(state.rest())
+    columns |= {name: state.coded(name, f"wasm.{name}") for name in peers.KEYS}
     return columns
 
 
 def _reporter(
-    cluster: pa.StringArray, source: pa.StringArray, streams: _Streams, export_of: np.ndarray
+    cluster: pa.StringArray, source: pa.StringArray, streams: Streams, export_of: np.ndarray
 ) -> pa.StringArray:
     kinds = {"router": "gateway", "waypoint": "waypoint"}
     by_kind = streams.texts([kinds.get(node.node_type or "") for node in streams.nodes], export_of)
@@ -278,24 +250,27 @@ def _reporter(
 
 
 def _http_columns(
-    rows: pa.RecordBatch, common: dict[str, pa.Array], parts: list[cols.Part]
+    rows: pa.RecordBatch, export_of: np.ndarray, common: dict[str, pa.Array], parts: list[cols.Part]
 ) -> dict[str, pa.Array]:
     request, response = rows.column("request"), rows.column("response")
-    asked = cols.Pairs(request.field("request_headers"), _REQUEST_KEYS, "http.request.header.")
-    answered = cols.Pairs(response.field("response_headers"), _RESPONSE_KEYS, "http.response.header.")
-    trailed = cols.Pairs(response.field("response_trailers"), _RESPONSE_KEYS, "http.response.trailer.")
+    asked = cols.StringMap(request.field("request_headers"), export_of, _REQUEST_KEYS, "http.request.header.")
+    answered = cols.StringMap(
+        response.field("response_headers"), export_of, _RESPONSE_KEYS, "http.response.header."
+    )
+    trailed = cols.StringMap(
+        response.field("response_trailers"), export_of, _RESPONSE_KEYS, "http.response.trailer."
+    )
     request_id = pc.coalesce(cols.text_of(request, "request_id"), asked.text("x-request-id"))
     method = cols.named(request.field("request_method"), cols.METHODS)
     path = pc.coalesce(cols.text_of(request, "original_path"), cols.text_of(request, "path"))
     user_agent = cols.text_of(request, "user_agent")
     version = cols.named(rows.column("protocol_version"), cols.VERSIONS)
     status, _ = integers(pc.coalesce(trailed.text("grpc-status"), answered.text("grpc-status")))
-    looks = pc.and_(pc.equal(method, "POST"), pc.match_substring_regex(path, _GRPC_PATH))
     grpc = [
         pc.is_valid(status),
         pc.starts_with(asked.text("content-type", promote=False), "application/grpc"),
         pc.starts_with(answered.text("content-type", promote=False), "application/grpc"),
-        pc.and_(pc.and_(looks, pc.equal(version, "2")), pc.starts_with(user_agent, "grpc-")),
+        cols.looks_grpc(method, version, user_agent, path),
     ]
     is_grpc = np.logical_or.reduce(
         [pc.fill_null(found, False).to_numpy(zero_copy_only=False) for found in grpc]
@@ -326,26 +301,22 @@ def _http_columns(
     }
 
 
-def _trace(asked: cols.Pairs, common: dict[str, pa.Array]) -> dict[str, pa.Array]:
+def _trace(asked: cols.StringMap, common: dict[str, pa.Array]) -> dict[str, pa.Array]:
     """Trace and span id from traceparent, else B3 headers, else custom tags."""
-    parent = asked.text("traceparent")
-    whole = pc.match_substring_regex(parent, r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
-    parent = pc.if_else(whole, parent, NULL)
-    short = asked.text("x-b3-traceid")
-    if short.null_count < len(short):  # 64-bit ids are padded on the left
-        short = pc.utf8_lpad(short, 32, "0")
-    trace = pc.coalesce(pc.utf8_slice_codeunits(parent, 3, 35), short, common["tagged_trace_id"])
-    span = pc.coalesce(
-        pc.utf8_slice_codeunits(parent, 36, 52), asked.text("x-b3-spanid"), common["tagged_span_id"]
-    )
-    return {
-        "trace_id": ids.trace_ids(ids.from_hex(trace, 16))[0],
-        "span_id": ids.span_ids(ids.from_hex(span, 8))[0],
-    }
+    trace, span, whole = ids.from_traceparent(asked.text("traceparent"))
+    short, short_span = asked.text("x-b3-traceid"), asked.text("x-b3-spanid")
+    if not whole.all():
+        if short.null_count < len(short):  # 64-bit ids are padded on the left
+            short = pc.utf8_lpad(short, 32, "0")
+        other = ids.from_hex(pc.coalesce(short, common["tagged_trace_id"]), 16)
+        other_span = ids.from_hex(pc.coalesce(short_span, common["tagged_span_id"]), 8)
+        trace = np.where(whole[:, None], trace, other)
+        span = np.where(whole[:, None], span, other_span)
+    return {"trace_id": ids.trace_ids(trace)[0], "span_id": ids.span_ids(span)[0]}
 
 
 def _tcp_columns(
-    rows: pa.RecordBatch, common: dict[str, pa.Array], parts: list[cols.Part]
+    rows: pa.RecordBatch, _: np.ndarray, common: dict[str, pa.Array], parts: list[cols.Part]
 ) -> dict[str, pa.Array]:
     count, connection = rows.num_rows, rows.column("connection")
     columns: dict[str, pa.Array] = {
@@ -366,31 +337,3 @@ def _size(counts: pa.UInt64Array) -> pa.Int64Array:
     """Byte counts as int64; one past that range is the largest there is."""
     numbers = counts.to_numpy()
     return pa.array(np.minimum(numbers, np.uint64((1 << 63) - 1)).astype(np.int64))
-
-
-def _identities(streams: _Streams, tables: Sequence[pa.Table]) -> pa.Table:
-    """One row per proxy and address of it, true since the first entry of this call that it sent."""
-    since = np.array([export.received_us for export in streams.exports], np.int64)
-    for table in tables:
-        times = table.column("time").combine_chunks().cast(pa.int64()).to_numpy()
-        np.minimum.at(since, table.column("export").to_numpy(), times)
-    rows = []
-    for number, node in enumerate(streams.nodes):
-        sent = streams.numbers[streams.node_of[streams.numbers] == number]
-        if node is NOBODY or node == NOBODY or not len(sent):
-            continue
-        export = int(sent[np.argmin(since[sent])])
-        rows += [(export, int(since[export]), address, node) for address in node.addresses or (None,)]
-    said = ("emitter", "node_type", "cluster", "namespace", "pod", "workload", "app", "version")
-    columns = {
-        name: pa.array([getattr(row[3], name) for row in rows], TEXT)
-        for name in (*said, "service_account", "zone")
-    }
-    return identity.identities(
-        len(rows),
-        export=pa.array([row[0] for row in rows], pa.int32()),
-        time=pa.array([row[1] for row in rows], pa.int64()),
-        evidence=pa.array(["als_node"] * len(rows), TEXT),
-        address=pa.array([row[2] for row in rows], TEXT),
-        **columns,
-    )

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from collector.decode.attributes import AttributeTable, KnownKeys, Parsed
-from collector.decode.text import integers, take
+from collector.decode.text import integers
 from store.schema import IDENTITIES
 
 TEXT = pa.string()
@@ -265,7 +265,7 @@ def resource_identities(table: AttributeTable, exports: np.ndarray, received: pa
 
 def table_take(table: AttributeTable, key: str, rows: np.ndarray) -> pa.StringArray:
     """The values of ``key`` at some rows only; they stay in the map."""
-    return take(table.values, table.positions((key,))[rows])
+    return table.at(table.positions((key,))[rows])
 
 
 def identities(rows: int, **columns: pa.Array) -> pa.Table:

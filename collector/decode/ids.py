@@ -19,6 +19,11 @@ _MAX_NS = np.uint64(1 << 63)
 _NIBBLES = np.full(256, 255, np.uint8)
 _NIBBLES[list(b"0123456789abcdef")] = np.arange(16)
 _NIBBLES[list(b"ABCDEF")] = np.arange(10, 16)
+_LOWER_NIBBLES = _NIBBLES.copy()
+_LOWER_NIBBLES[list(b"ABCDEF")] = 255
+_TRACEPARENT = len("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+_DASHES = [2, 35, 52]
+_DIGITS = [place for place in range(_TRACEPARENT) if place not in _DASHES]
 
 
 # (field, mask of the bad rows, row → (reason, sample)): what `otlp.reject_marked` reports.
@@ -93,6 +98,22 @@ def from_hex(text: pa.StringArray, width: int) -> np.ndarray:
     rows = (nibbles[:, 0::2] << 4) | (nibbles[:, 1::2] & 15)
     rows[(nibbles == 255).any(axis=1)] = 0
     return rows
+
+
+def from_traceparent(text: pa.StringArray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(rows, 16) bytes of trace id, (rows, 8) of span id, and which rows are a traceparent (W3C).
+
+    What a later version adds behind it does not matter.
+    """
+    known = pc.fill_null(text, "")
+    if (pc.max(pc.binary_length(known)).as_py() or 0) > _TRACEPARENT:
+        known = pc.utf8_slice_codeunits(known, 0, _TRACEPARENT)
+    digits = matrix(known.cast(pa.binary()), _TRACEPARENT)
+    nibbles = _LOWER_NIBBLES[digits]
+    whole = (nibbles[:, _DIGITS] < 16).all(axis=1) & (digits[:, _DASHES] == ord("-")).all(axis=1)
+    trace = (nibbles[:, 3:35:2] << 4) | (nibbles[:, 4:35:2] & 15)
+    span = (nibbles[:, 36:52:2] << 4) | (nibbles[:, 37:52:2] & 15)
+    return trace, span, whole
 
 
 def moments(nanos: np.ndarray) -> pa.Array:

@@ -27,4 +27,5 @@ JSON_BYTES = 16 * 1024 * 1024  # a JSON body becomes many times its size in Pyth
 # What one call of the wire decoder is given: small enough that a 2-byte-per-attribute payload
 # expands to tens of megabytes and not to gigabytes, large enough to amortise the calls.
 CHUNK_BYTES = 2 * 1024 * 1024
+CHUNK_BYTES_RAW = 8 * 1024 * 1024  # of records whose lists stay raw at first: those expand to a quarter
 CHUNK_ROWS = 16_384

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from collector.decode import applications, identity, ids, limits
-from collector.decode.attributes import AttributeTable, attribute_maps, maps_or_null, spread_maps
+from collector.decode.attributes import AttributeTable, Pairs, attribute_maps, maps_or_null, spread_maps
 from collector.decode.envelope import (
     BrokenExports,
     Level,
@@ -37,11 +37,19 @@ class Signal:
     record: str  # descriptor of a record
     records: str  # plural, in messages
     steps: tuple[str, str, str]
+    chunk_bytes: int = limits.CHUNK_BYTES  # of records opened in one call
 
 
 TRACES = Signal("otlp_traces", "Span", "spans", ("resource_spans", "scope_spans", "spans"))
-LOGS = Signal("otlp_logs", "LogRecord", "log records", ("resource_logs", "scope_logs", "log_records"))
+LOGS = Signal(
+    "otlp_logs",
+    "LogRecord",
+    "log records",
+    ("resource_logs", "scope_logs", "log_records"),
+    limits.CHUNK_BYTES_RAW,
+)
 METRICS = Signal("otlp_metrics", "Metric", "data points", ("resource_metrics", "scope_metrics", "metrics"))
+_NO_ROWS = {name: schema.empty_table() for name, schema in TABLES.items()}  # made once: 165 arrays
 
 
 @dataclass(frozen=True)
@@ -151,7 +159,7 @@ def _resources(
     for start, end in _bounded_chunks(raw, export_of, "a resource"):
         numbers = export_of[start:end]
         rows = parse("Resource", raw.slice(start, end - start), numbers)
-        table = AttributeTable(rows.column("attributes"), identity.RESOURCE_KEYS)
+        table = AttributeTable(Pairs.of(rows.column("attributes")), identity.RESOURCE_KEYS)
         dropped = rows.column("dropped_attributes_count").to_numpy() + table.dropped
         columns = [
             pa.array(numbers),
@@ -198,7 +206,7 @@ def bounded_records(opened: Opened, log: RejectLog) -> Iterator[tuple[np.ndarray
         _log_bounds(opened, log, np.flatnonzero(excess), None)
         numbers = np.flatnonzero(~(large | excess))
         raw = raw.take(pa.array(numbers))
-    for start, end in chunks(raw):
+    for start, end in chunks(raw, opened.signal.chunk_bytes):
         chosen = numbers[start:end]
         yield chosen, parse(opened.signal.record, raw.slice(start, end - start), export_of[chosen])
 
@@ -218,10 +226,7 @@ def _log_bounds(opened: Opened, log: RejectLog, records: np.ndarray, sizes: np.n
 def finish(pieces: dict[str, list[pa.Table]], log: RejectLog, accepted: int) -> Decoded:
     """All seven tables, those without rows included."""
     pieces.setdefault("rejects", []).append(log.table())
-    tables = {
-        name: pa.concat_tables([schema.empty_table(), *pieces.get(name, ())])
-        for name, schema in TABLES.items()
-    }
+    tables = {name: pa.concat_tables([empty, *pieces.get(name, ())]) for name, empty in _NO_ROWS.items()}
     return Decoded(tables, {}, log.by_export(), accepted)
 
 

@@ -11,7 +11,7 @@ connection's address ('@IP' for the last two).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,36 +19,24 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from collector.decode import identity
-from collector.decode.access_log_emitter import INBOUND, SNI, WAYPOINT, ip_of
-from collector.decode.access_log_fields import FIELDS, fields_table, join_fields, text_map
-from collector.decode.access_log_json import KEYS, parse_json
+from collector.decode.access_log_emitter import SNI, ip_of, is_forwarded, is_inbound, is_waypoint
 from collector.decode.access_log_rows import build_rows
-from collector.decode.access_log_text import parse_text
-from collector.decode.attributes import AttributeTable, joined_maps, merge_maps, spread_maps
+from collector.decode.access_log_values import by_value, mask, plain, whole
+from collector.decode.attributes import AttributeTable
+from collector.decode.numbering import codes_of, numbered
 from collector.decode.otlp import Opened
+from collector.decode.otlp_access_fields import read_fields
 from collector.decode.peers import peer_identities
-from collector.decode.text import offsets_of, spread, take
+from collector.decode.text import spread, take
 from collector.decode.types import Export
 from store.schema import IDENTITIES, MOMENT, OBSERVATIONS
 
 TEXT = pa.string()
 NULL = pa.scalar(None, TEXT)
-_TEXT_LINE = r'^\[\d{4}-\d\d-\d\dT[\d:.]+Z?\] "'
-_JSON_LINE = r'^\s*\{.*"(?:start_time|response_flags|response_code_details)"'
 _START = r"^(?P<seconds>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?P<fraction>\.\d{1,6})?Z?$"
 _INBOUND_DIRECTION, _OUTBOUND_DIRECTION = "1", "2"  # of %CEL(xds.listener_direction)%
 _DESCRIBED = ("pod", "namespace", "workload", "app", "version", "cluster", "service_account", "zone")
-_WRITER_KEYS = pa.array(sorted(identity.WRITER_KEYS))
-_TEXT_FAMILIES = frozenset({"istio", "envoy"})
-
-FIELD_KEYS = {name: KEYS[name] for name in FIELDS}
-_PROXY_FIELDS = (
-    *("flags", "flags_long", "details", "cluster", "upstream_host"),
-    *("downstream_remote", "direct_remote"),
-)
-# A record is one by its attributes if it has both a code and one of the other keys only proxies use.
-_CODE = KEYS["code"]
-_PROXY_KEYS = tuple(key for name in _PROXY_FIELDS for key in KEYS[name])
+_REPORTERS = pa.array(["source", "gateway", "destination", "waypoint"])
 
 
 @dataclass(frozen=True)
@@ -87,18 +75,18 @@ def read_access_logs(
 
     ``sent_time`` is null where the record says none: then the start its line says is better than when it came.
     """
-    fields, taken = _fields(table, body, lambda at: _resource_attributes(opened, records[at]))
+    fields, taken = read_fields(opened, records, table, body)
     if fields is None:
         return AccessLogs(taken, OBSERVATIONS.empty_table(), IDENTITIES.empty_table())
     at = fields["line"].to_numpy()
-    sent, known = (_stamp(times).take(pa.array(at)) for times in (sent_time, shared["time"]))
-    fields = _set(fields, "time", pc.coalesce(sent, _start_said(fields), known))
+    fields = _set(fields, "time", _times(fields, at, sent_time, shared["time"]))
     export_of = opened.export_of[records][at]
     named = _Named.of(opened, records, table, at)
-    own = _own_addresses(fields)
+    clusters = _Clusters.of(fields)
+    own = _own_addresses(fields, clusters) if named.needs_addresses else pa.nulls(len(at), TEXT)
     emitter = _emitters(named, own, fields, exports, export_of)
     fields = fields.append_column("emitter", emitter)
-    fields = fields.append_column("reporter", _reporters(fields, named, own, emitter))
+    fields = fields.append_column("reporter", _reporters(fields, named, clusters, own, emitter))
     rows = build_rows(fields, _Writers())
     kept = rows.lines
     position = np.full(len(taken), -1, np.int64)
@@ -109,98 +97,39 @@ def read_access_logs(
     for name in ("trace_id", "span_id"):
         if shared[name].null_count < len(shared[name]):
             observed = _set(observed, name, shared[name].take(pa.array(kept)))
-    clusters = named.columns["cluster"].take(pa.array(rows_at))
-    others = peer_identities(observed, *rows.peers, own_cluster=clusters)
-    learned = identity.distinct(
-        pa.concat_tables([*_identities(named, emitter, own, observed, rows_at), others])
-    )
-    return AccessLogs(taken, observed, learned)
+    others = peer_identities(observed, *rows.peers, own_cluster=take(named.clusters, named.which[rows_at]))
+    learned = [*_identities(named, emitter, own, observed, rows_at), others]
+    return AccessLogs(taken, observed, identity.distinct(pa.concat_tables(learned)))
 
 
-def _fields(
-    table: AttributeTable, body: pa.StringArray, around: Callable[[np.ndarray], pa.MapArray | None]
-) -> tuple[pa.Table | None, np.ndarray]:
-    """One row of fields per access log, ``line`` being its record's number; and which records are one.
-    ``around``: what stands about these records elsewhere, as attributes."""
-    count = table.rows
-    by_attributes = (table.positions(_CODE) >= 0) & (table.positions(_PROXY_KEYS) >= 0)
-    said = _from_bodies(body)
-    taken = by_attributes.copy()
-    taken[said["line"].to_numpy()] = True
-    if not taken.any():
-        return None, taken
-    at = np.flatnonzero(taken)
-    where = np.full(count, -1, np.int64)
-    where[said["line"].to_numpy()] = np.arange(said.num_rows)
-    columns = {}
-    for name in FIELDS:
-        known = said[name]
-        values = take(_text(known), where[at]) if known.null_count < len(known) else pa.nulls(len(at), TEXT)
-        labels = []
-        for key in FIELD_KEYS[name]:
-            position = table.positions((key,))
-            if (position >= 0).any():
-                found = take(table.values, position[at])
-                labels.append(pc.if_else(pc.equal(found, "-"), NULL, found))  # Envoy writes '-' for nothing
-                table.drop(position[at])
-        columns[name] = pc.coalesce(*labels, values) if labels else values
-    for keys in identity.LOG_LABELS.values():
-        table.drop(table.positions(keys)[at])
-    rest = [table.rest().take(pa.array(at))]
-    if (where[at] < 0).any():
-        unread = pc.utf8_rtrim(body.take(pa.array(at, mask=where[at] >= 0)), "\r\n")
-        rest.append(text_map({"body": unread}, len(at)))
-    if (said_around := around(at)) is not None:
-        rest.append(said_around)
-    return fields_table(columns, at, joined_maps(rest) if len(rest) > 1 else rest[0]), taken
-
-
-def _resource_attributes(opened: Opened, records: np.ndarray) -> pa.MapArray | None:
-    """What the records' resources say beside who writes, under ``resource.KEY``; None if none says anything."""
-    maps = opened.resources["attributes"].combine_chunks()
-    offsets = offsets_of(maps)
-    keys, items = (flat[offsets[0] : offsets[-1]] for flat in (maps.keys, maps.items))
-    others = pc.invert(pc.is_in(keys, _WRITER_KEYS))
-    if not pc.any(others).as_py():
-        return None
-    rows = np.repeat(np.arange(len(maps), dtype=np.int32), np.diff(offsets))
-    keys, items = pc.binary_join_element_wise("resource.", keys.filter(others), ""), items.filter(others)
-    rows = rows[others.to_numpy(zero_copy_only=False)]
-    return spread_maps(merge_maps(len(maps), [(rows, keys, items)]), opened.group_of(records))
-
-
-def _from_bodies(body: pa.StringArray) -> pa.Table:
-    """Fields of the bodies that are a line of text or JSON."""
-    pieces = []
-    for pattern, parse in (
-        (_TEXT_LINE, lambda texts, lines: parse_text(texts, lines, _TEXT_FAMILIES)),
-        (_JSON_LINE, parse_json),
-    ):
-        like = pc.fill_null(pc.match_substring_regex(body, pattern), False).to_numpy(zero_copy_only=False)
-        at = np.flatnonzero(like)
-        if len(at):
-            texts = pc.utf8_trim(body.take(pa.array(at)), characters="\r\n")
-            pieces.append(parse(texts, at).fields)
-    return join_fields(pieces)
+def _times(fields: pa.Table, at: np.ndarray, sent_time: pa.Array, known: pa.Array) -> pa.StringArray:
+    """When each request began, as text: when it was sent says the record, else its line, else when it came."""
+    sent = _stamp(sent_time.take(pa.array(at)))
+    if not sent.null_count:
+        return sent
+    return pc.coalesce(sent, _start_said(fields), _stamp(known.take(pa.array(at))))
 
 
 @dataclass(frozen=True)
 class _Named:
-    """What resources and labels say of each row's writer; all columns of the rows' length."""
+    """What resources and labels say of each row's writer: a writer of the rows once, however many it wrote."""
 
-    columns: dict[str, pa.Array]
+    which: np.ndarray  # of the writers, for each row
+    columns: dict[str, pa.Array]  # of the writers' length
     node_type: pa.StringArray
     direction: pa.StringArray
 
     @classmethod
     def of(cls, opened: Opened, records: np.ndarray, table: AttributeTable, at: np.ndarray) -> _Named:
         group = opened.group_of(records)[at]
+        places = {name: table.positions(keys)[at] for name, keys in identity.LOG_LABELS.items()}
+        which, first = numbered([group, *(table.entries_at(place) for place in places.values())])
+        group = group[first]
         resource = opened.resources["attributes"].combine_chunks()
 
         def said(name: str) -> pa.Array:
-            keys = identity.LOG_LABELS[name]
-            values = take(table.values, table.positions(keys)[at])
-            for key in (*keys, *identity.RESOURCE_LABELS.get(name, ())):
+            values = table.at(places[name][first])
+            for key in (*identity.LOG_LABELS[name], *identity.RESOURCE_LABELS.get(name, ())):
                 values = pc.coalesce(values, spread(_looked_up(resource, key), group))
             return pc.if_else(pc.is_in(values, pa.array(["", "-"])), NULL, values)
 
@@ -217,122 +146,159 @@ class _Named:
         columns["emitter"] = pc.coalesce(node["emitter"], by_pod, columns["pod"])
         columns["address"] = node["address"]
         columns["node_type"] = node["node_type"]
-        return cls(columns, node["node_type"], said("direction"))
+        return cls(which, columns, node["node_type"], said("direction"))
+
+    @property
+    def clusters(self) -> pa.DictionaryArray:
+        """The mesh's name for where each writer runs."""
+        return self.columns["cluster"].dictionary_encode()
+
+    @property
+    def needs_addresses(self) -> bool:
+        """Whether a writer is known in part only, so that the addresses in its rows must tell."""
+        return any(self.columns[name].null_count for name in ("emitter", "address", "node_type"))
+
+    def rows_of(self, writers: pa.Array) -> np.ndarray:
+        """The mask of the rows whose writer a boolean column (null: no) marks."""
+        return mask(writers)[self.which]
 
 
 def _looked_up(maps: pa.MapArray, key: str) -> pa.StringArray:
     return pc.map_lookup(maps, pa.scalar(key), "first")
 
 
-def _own_addresses(fields: pa.Table) -> pa.StringArray:
+@dataclass(frozen=True)
+class _Clusters:
+    """What each row's upstream cluster says; masks of the rows."""
+
+    absent: np.ndarray
+    inbound: np.ndarray
+    waypoint: np.ndarray
+
+    @classmethod
+    def of(cls, fields: pa.Table) -> _Clusters:
+        names = whole(fields["cluster"])
+        return cls(
+            mask(names.is_null()), mask(by_value(is_inbound, names)), mask(by_value(is_waypoint, names))
+        )
+
+
+def _own_addresses(fields: pa.Table, clusters: _Clusters) -> pa.StringArray:
     """The writer's own IP as its row shows it: where an inbound request came in, an outbound one went out."""
-    cluster = _text(fields["cluster"])
-    inbound = pc.fill_null(pc.match_substring_regex(cluster, INBOUND), False)
-    address = pc.if_else(inbound, _text(fields["downstream_local"]), _text(fields["upstream_local"]))
-    address = pc.if_else(cluster.is_null(), NULL, address)
-    return _bare(ip_of(address))
+    local, upstream = _ips(fields, "downstream_local"), _ips(fields, "upstream_local")
+    address = pc.if_else(pa.array(clusters.inbound), local, upstream)
+    return pc.if_else(pa.array(clusters.absent), NULL, address)
 
 
 def _emitters(
     named: _Named, own: pa.StringArray, fields: pa.Table, exports: Sequence[Export], export_of: np.ndarray
-) -> pa.StringArray:
-    emitter = named.columns["emitter"]
+) -> pa.StringArray | pa.DictionaryArray:
+    emitter = take(named.columns["emitter"].dictionary_encode(), named.which)
     if not emitter.null_count:
         return emitter
     peer = take(pa.array([export.peer for export in exports], TEXT), export_of)
     foreign = pc.fill_null(pc.not_equal(own, peer), False).to_numpy(zero_copy_only=False)
     relayed = np.bincount(export_of[foreign], minlength=len(exports))[export_of] > 0
     # Behind a relay a row without an address of its own is known by its caller's, if that is shown.
-    remote = _text(fields["downstream_remote"])
-    direct = pc.if_else(pc.fill_null(pc.ends_with(remote, ":0"), True), NULL, _bare(ip_of(remote)))
+    direct = pc.if_else(_is_hidden(fields), NULL, _ips(fields, "downstream_remote"))
     address = pc.if_else(pa.array(relayed), pc.coalesce(own, direct), peer)
-    return pc.coalesce(emitter, pc.binary_join_element_wise("@", address, ""))
+    return pc.coalesce(plain(emitter), pc.binary_join_element_wise("@", address, ""))
 
 
 def _reporters(
-    fields: pa.Table, named: _Named, own: pa.StringArray, emitter: pa.StringArray
+    fields: pa.Table, named: _Named, clusters: _Clusters, own: pa.StringArray, emitter: pa.Array
 ) -> pa.StringArray:
     """By the listener's direction and the cluster; a gateway by its node id, else by its strangers."""
-    cluster = _text(fields["cluster"])
-    inbound = pc.fill_null(pc.match_substring_regex(cluster, INBOUND), False)
-    inbound = pc.or_(inbound, pc.fill_null(pc.equal(named.direction, _INBOUND_DIRECTION), False))
-    by_sni = pc.and_(
-        cluster.is_null(), pc.fill_null(pc.starts_with(_text(fields["sni"]), "outbound_"), False)
-    )
-    inbound = pc.or_(inbound, by_sni)
-    waypoint = pc.fill_null(pc.starts_with(cluster, WAYPOINT), False)
-    waypoint = pc.or_(waypoint, pc.fill_null(pc.equal(named.node_type, "waypoint"), False))
-    router = pc.fill_null(pc.equal(named.node_type, "router"), False)
-    guessed = pc.and_(named.node_type.is_null(), _is_mostly_strange(fields, named, own, emitter, inbound))
-    outbound = pc.if_else(pc.or_(router, guessed), "gateway", "source")
-    return pc.if_else(waypoint, "waypoint", pc.if_else(inbound, "destination", outbound))
+    by_sni = clusters.absent & mask(by_value(_is_of_istio, whole(fields["sni"])))
+    inbound = clusters.inbound | by_sni | named.rows_of(pc.equal(named.direction, _INBOUND_DIRECTION))
+    waypoint = clusters.waypoint | named.rows_of(pc.equal(named.node_type, "waypoint"))
+    gateway = named.rows_of(pc.equal(named.node_type, "router"))
+    if named.node_type.null_count:
+        unknown = named.rows_of(named.node_type.is_null())
+        gateway |= unknown & _is_mostly_strange(fields, own, emitter, inbound)
+    codes = np.where(waypoint, 3, np.where(inbound, 2, np.where(gateway, 1, 0)))
+    return take(_REPORTERS, codes)
 
 
 def _is_mostly_strange(
-    fields: pa.Table, named: _Named, own: pa.StringArray, emitter: pa.StringArray, inbound: pa.Array
-) -> pa.Array:
+    fields: pa.Table, own: pa.StringArray, emitter: pa.Array, inbound: np.ndarray
+) -> np.ndarray:
     """Whether a writer's outbound requests come mostly from others than its own pod: then it is a gateway.
 
     Where the caller's address is hidden (X-Forwarded-For) the listener tells: a gateway's is its pod's, a
     sidecar's the service's.
     """
-    remote = _text(fields["downstream_remote"])
-    hidden = pc.fill_null(pc.ends_with(remote, ":0"), True)
-    listener = _bare(ip_of(_text(fields["downstream_local"])))
-    strange = pc.if_else(hidden, pc.equal(listener, own), pc.not_equal(_bare(ip_of(remote)), own))
-    told = pc.and_(pc.invert(inbound), own.is_valid())
+    listener, remote = _ips(fields, "downstream_local"), _ips(fields, "downstream_remote")
+    strange = pc.if_else(_is_hidden(fields), pc.equal(listener, own), pc.not_equal(remote, own))
+    told = ~inbound & mask(own.is_valid())
     names = emitter.dictionary_encode()
     codes = pc.fill_null(
         names.indices, len(names.dictionary)
     ).to_numpy()  # the nameless are nobody's neighbours
-    weight = np.where(pc.fill_null(strange, False).to_numpy(zero_copy_only=False), 1, -1)
-    weight[~told.to_numpy(zero_copy_only=False)] = 0
+    weight = np.where(mask(strange), 1, -1)
+    weight[~told] = 0
     score = np.bincount(codes, weight, minlength=int(codes.max(initial=0)) + 1)
-    return pa.array(score[codes] > 0)
+    return score[codes] > 0
 
 
 def _identities(
-    named: _Named, emitter: pa.StringArray, own: pa.StringArray, observed: pa.Table, rows: np.ndarray
+    named: _Named, emitter: pa.Array, own: pa.StringArray, observed: pa.Table, rows: np.ndarray
 ) -> list[pa.Table]:
     """What the rows teach: the named writers' description, and what service callers meant by their SNI."""
-    at = pa.array(rows)
-    export, time = observed["export"].combine_chunks(), observed["time"].combine_chunks()
-    described = {name: column.take(at) for name, column in named.columns.items()}
-    address = pc.coalesce(described["address"], own.take(at))
+    writers, addresses = named.which[rows], codes_of(own)[rows]
+    _, first = numbered([writers, addresses])
+    described = {name: take(column, writers[first]) for name, column in named.columns.items()}
+    address = pc.coalesce(described["address"], take(own, rows[first]))
     by_name = identity.identities(
-        len(rows),
+        len(first),
         **described
-        | {
-            "export": export,
-            "time": time,
-            "address": address,
-            "evidence": pa.repeat("resource", len(rows)),
-        },
+        | _when(observed, first)
+        | {"address": address, "evidence": pa.repeat("resource", len(first))},
     ).filter(described["emitter"].is_valid())
-    sni = pc.extract_regex(_text(observed["sni"]), SNI)
-    subset, host = pc.struct_field(sni, 1), pc.struct_field(sni, 2)
-    meant = pc.and_(host.is_valid(), pc.equal(_text(observed["reporter"]), "destination"))
+    sni = whole(observed["sni"])
+    called = np.flatnonzero(
+        mask(pc.and_(sni.is_valid(), pc.equal(whole(observed["reporter"]), "destination")))
+    )
+    _, first = numbered(
+        [writers[called], addresses[called], codes_of(emitter)[rows[called]], codes_of(sni)[called]]
+    )
+    first = called[first]
+    meant = pc.extract_regex(take(sni, first), SNI)
+    subset, host = pc.struct_field(meant, 1), pc.struct_field(meant, 2)
+    address = pc.coalesce(take(named.columns["address"], writers[first]), take(own, rows[first]))
     by_sni = identity.identities(
-        len(rows),
-        export=export,
-        time=time,
-        emitter=emitter.take(at),
+        len(first),
+        **_when(observed, first),
+        emitter=take(emitter, rows[first]),
         address=address,
-        evidence=pa.repeat("sni", len(rows)),
+        evidence=pa.repeat("sni", len(first)),
         service=host,
         version=pc.if_else(pc.is_in(subset, pa.array(["", "_"])), NULL, subset),
-    ).filter(pc.fill_null(meant, False))
+    ).filter(host.is_valid())
     return [by_name, by_sni]
 
 
-def _bare(ips: pa.StringArray) -> pa.StringArray:
-    """Without the brackets of IPv6, as connections' addresses are written."""
-    return pc.utf8_trim(ips, characters="[]")
+def _when(observed: pa.Table, rows: np.ndarray) -> dict[str, pa.Array]:
+    return {name: take(observed[name].combine_chunks(), rows) for name in ("export", "time")}
+
+
+def _ips(fields: pa.Table, name: str) -> pa.StringArray:
+    """A field's addresses without port, and without the brackets of IPv6, as connections' addresses are written."""
+    return plain(by_value(lambda found: pc.utf8_trim(ip_of(found), characters="[]"), whole(fields[name])))
+
+
+def _is_hidden(fields: pa.Table) -> pa.BooleanArray:
+    """Whether the caller's own address is not known: X-Forwarded-For says another, or nothing does."""
+    return pc.fill_null(by_value(is_forwarded, whole(fields["downstream_remote"])), True)
+
+
+def _is_of_istio(names: pa.Array) -> pa.Array:
+    return pc.starts_with(names, "outbound_")
 
 
 def _start_said(fields: pa.Table) -> pa.StringArray:
     """The line's own start, null where it is not in Envoy's usual form."""
-    parts = pc.extract_regex(_text(fields["time"]), _START)
+    parts = pc.extract_regex(whole(fields["time"]), _START)
     seconds = pc.strptime(pc.struct_field(parts, 0), "%Y-%m-%dT%H:%M:%S", "s", error_is_null=True)
     return pc.binary_join_element_wise(seconds.cast(TEXT), pc.struct_field(parts, 1), "")
 
@@ -344,8 +310,3 @@ def _stamp(moments: pa.Array) -> pa.StringArray:
 def _set(table: pa.Table, name: str, values: pa.Array | pa.ChunkedArray) -> pa.Table:
     index = table.column_names.index(name)
     return table.set_column(index, table.schema.field(index).with_type(values.type), values)
-
-
-def _text(values: pa.Array | pa.ChunkedArray) -> pa.StringArray:
-    array = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
-    return array if pa.types.is_string(array.type) else array.cast(TEXT)

@@ -14,11 +14,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from collector.decode import identity, ids, limits
-from collector.decode.attributes import AttributeTable, KnownKeys, any_text
+from collector.decode.attributes import AttributeTable, KnownKeys, Pairs, any_text
 from collector.decode.envelope import decode_without_broken
 from collector.decode.otlp import LOGS as SIGNAL
 from collector.decode.otlp import Opened, bounded_records, clamped, finish, kept_after, open_exports, table_of
-from collector.decode.otlp_access_logs import FIELD_KEYS, AccessLogs, read_access_logs
+from collector.decode.otlp_access_fields import FIELD_KEYS
+from collector.decode.otlp_access_logs import AccessLogs, read_access_logs
 from collector.decode.rejected import RejectLog
 from collector.decode.text import null_if_empty, text_column
 from collector.decode.types import Decoded, Export
@@ -70,12 +71,13 @@ def _logs(
     records: np.ndarray,
     rows: pa.RecordBatch,
 ) -> tuple[pa.Table, AccessLogs]:
+    pairs = Pairs.opened("KeyValue", rows.column("attributes"), opened.export_of[records])
     keep = kept_after(opened, log, records, [ids.time_fault(rows, field, required=False) for field in _TIMES])
     if keep is not None:
-        records, rows = records[keep], rows.filter(pa.array(keep))
+        records, rows, pairs = records[keep], rows.filter(pa.array(keep)), pairs.filter(keep)
     sent, observed = (rows.column(field).to_numpy().astype(np.int64) for field in _TIMES)
     time = np.where(sent != 0, sent, np.where(observed != 0, observed, received[opened.export_of[records]]))
-    table = AttributeTable(rows.column("attributes"), _KEYS)
+    table = AttributeTable(pairs, _KEYS)
     body = null_if_empty(any_text(rows.column("body")))
     shared = {
         "time": ids.moments(time),

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from collector.decode import applications, identity, ids, limits
-from collector.decode.attributes import AttributeTable, attribute_maps
+from collector.decode.attributes import AttributeTable, Pairs, attribute_maps
 from collector.decode.envelope import decode_without_broken
 from collector.decode.otlp import (
     TRACES,
@@ -57,12 +57,13 @@ def decode_traces(exports: Sequence[Export]) -> Decoded:
 def _spans(
     exports: Sequence[Export], opened: Opened, log: RejectLog, records: np.ndarray, rows: pa.RecordBatch
 ) -> tuple[pa.Table, pa.Table]:
+    pairs = Pairs.opened("KeyValue", rows.column("attributes"), opened.export_of[records])
     keep = _reject_bad(opened, log, records, rows)
     if keep is not None:
-        records, rows = records[keep], rows.filter(pa.array(keep))
+        records, rows, pairs = records[keep], rows.filter(pa.array(keep)), pairs.filter(keep)
     start = rows.column("start_time_unix_nano").to_numpy().astype(np.int64)
     end = rows.column("end_time_unix_nano").to_numpy().astype(np.int64)
-    table = AttributeTable(rows.column("attributes"), identity.SPAN_KEYS)
+    table = AttributeTable(pairs, identity.SPAN_KEYS)
     columns = opened.shared_columns(records)
     columns |= _ids(rows) | _said_by_proxy(table)
     columns["time"], columns["time_ns"] = ids.moments(start), pa.array(start)
@@ -123,7 +124,7 @@ def _said_by_proxy(table: AttributeTable) -> dict[str, pa.Array]:
     cluster = identity.absent_if_dash(table.promote(identity.UPSTREAM_CLUSTER), None)
     columns["upstream_cluster"] = null_if_empty(pc.utf8_rtrim(cluster, ";"))
     component = table.positions((identity.COMPONENT,))
-    is_proxy = pc.fill_null(pc.equal(take(table.values, component), "proxy"), False)
+    is_proxy = pc.fill_null(pc.equal(table.at(component), "proxy"), False)
     columns["is_proxy"] = is_proxy
     table.drop(component[is_proxy.to_numpy(zero_copy_only=False)])
     _drop_if_said(table, identity.UPSTREAM_CLUSTER_NAME, columns["upstream_cluster"])
@@ -134,7 +135,7 @@ def _said_by_proxy(table: AttributeTable) -> dict[str, pa.Array]:
 def _drop_if_said(table: AttributeTable, key: str, said: pa.Array) -> None:
     """Leave out an attribute that repeats what a column says (a ';' at its end apart)."""
     positions = table.positions((key,))
-    same = pc.fill_null(pc.equal(pc.utf8_rtrim(take(table.values, positions), ";"), said), False)
+    same = pc.fill_null(pc.equal(pc.utf8_rtrim(table.at(positions), ";"), said), False)
     table.drop(positions[same.to_numpy(zero_copy_only=False)])
 
 

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from collector.decode import identity, limits
+from collector.decode.numbering import codes_of, numbered
 
 TEXT = pa.string()
 KEYS = ("upstream_peer", "downstream_peer")
@@ -50,37 +51,27 @@ Peer = dict[str, str | None]
 
 
 def peer_identities(
-    rows: pa.Table, upstream: pa.StringArray, downstream: pa.StringArray, own_cluster: pa.StringArray
+    rows: pa.Table, upstream: pa.Array, downstream: pa.Array, own_cluster: pa.Array
 ) -> pa.Table:
     """What ``upstream`` and ``downstream``, one per row of ``rows`` (`observations`), say of both ends.
 
-    ``own_cluster``: the reporting proxy's; a peer of another cluster may be behind a gateway of its own.
+    ``own_cluster``: the reporting proxy's; a peer of another cluster may be behind a gateway of its own. All three
+    may be dictionaries.
     """
     sides = [("upstream_address", upstream), ("source_address", downstream)]
     told = [
-        pa.table(
-            {
-                "export": rows["export"],
-                "time": rows["time"],
-                "at": rows[column],
-                "said": said,
-                "own": own_cluster,
-            }
-        )
-        for column, said in sides
-        if said.null_count < len(said)
+        _told_once(rows, rows[at], said, own_cluster) for at, said in sides if said.null_count < len(said)
     ]
     if not told:
         return identity.identities(0)
     table = pa.concat_tables(told)
-    usable = pc.and_(table["said"].is_valid(), table["at"].is_valid())
     passed_on = pc.or_(
         pc.match_substring_regex(table["at"], _PASSED_ON), pc.match_substring_regex(table["at"], _NO_POD)
     )
-    table = table.filter(pc.and_(usable, pc.fill_null(pc.invert(passed_on), False)))
+    table = table.filter(pc.invert(passed_on))
     ip = pc.replace_substring_regex(table["at"], r"^\[?([^\]]*?)\]?:\d+$", r"\1")
     once = (
-        table.set_column(2, "at", ip)
+        table.set_column(table.column_names.index("at"), "at", ip)
         .group_by(["at", "said", "own"], use_threads=False)
         .aggregate([("time", "min"), ("export", "min")])
         .slice(0, _DISTINCT_MAX)
@@ -104,6 +95,23 @@ def peer_identities(
     )
     told_who = pc.or_(found["workload"].is_valid(), emitter.is_valid())
     return found.filter(pc.and_(told_who, pa.array(~np.array(far, bool))))
+
+
+def _told_once(rows: pa.Table, at: pa.ChunkedArray, said: pa.Array, own: pa.Array) -> pa.Table:
+    """Where a side is, what was said of it and by whose cluster, each such three once, with the first time."""
+    at = at.combine_chunks()
+    usable = np.flatnonzero(pc.and_(said.is_valid(), at.is_valid()).to_numpy(zero_copy_only=False))
+    which, first = numbered([codes_of(column)[usable] for column in (said, at, own)])
+    chosen = pa.array(usable)
+    when = pa.table(
+        {"which": which, "export": rows["export"].take(chosen), "time": rows["time"].take(chosen)}
+    )
+    least = when.group_by("which", use_threads=False).aggregate([("time", "min"), ("export", "min")])
+    shown = pa.array(usable[first])
+    texts = {
+        name: column.take(shown).cast(TEXT) for name, column in (("at", at), ("said", said), ("own", own))
+    }
+    return pa.table({"export": least["export_min"], "time": least["time_min"], **texts})
 
 
 def read_peer(text: str) -> Peer:

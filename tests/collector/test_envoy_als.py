@@ -308,3 +308,38 @@ def test_a_bad_entry_is_rejected_alone_and_broken_bytes_refuse_one_message() -> 
     assert decoded.tables["observations"].column("export").to_pylist() == [0, 0, 2, 2]
     assert "http_logs[0].log_entry[1].common_properties.start_time" in decoded.rejected[2][1]
     assert decoded.refused[1].offset == 0
+
+
+def test_what_breaks_in_an_entry_that_makes_no_row_refuses_its_message() -> None:
+    """A periodic record is not stored; that its address is no address is told all the same."""
+    periodic = wire.common(source=None, log_type=5)
+    whole, broken = (
+        wire.http_message(wire.http_entry(periodic + wire.message(20, raw))) for raw in (b"", b"\x0a\x05x")
+    )
+    decoded = decode_als(exports(whole, broken))
+    assert (decoded.accepted, list(decoded.refused)) == (1, [1])
+
+
+@pytest.mark.parametrize(
+    ("traceparent", "trace_id"),
+    [
+        ("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "0af7651916cd43dd8448eb211c80319c"),
+        ("cc-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-later", "0af7651916cd43dd8448eb211c80319c"),
+        ("00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01", "00000000000000005a5a5a5a5a5a5a5a"),
+        ("00-0af7651916cd43dd8448eb211c80319c_b7ad6b7169203331-01", "00000000000000005a5a5a5a5a5a5a5a"),
+        ("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0", "00000000000000005a5a5a5a5a5a5a5a"),
+        ("\u00e9" * 60, "00000000000000005a5a5a5a5a5a5a5a"),
+    ],
+    ids=["as today", "longer", "capitals", "no dash", "cut short", "not ASCII"],
+)
+def test_a_trace_is_taken_from_a_whole_traceparent_else_from_b3(traceparent: str, trace_id: str) -> None:
+    """Beside a row without either, so that not all rows of the call agree."""
+    headers = {"traceparent": traceparent, "x-b3-traceid": "5a" * 8, "x-b3-spanid": "5a" * 8}
+    request = b"".join(
+        wire.message(13, wire.text(1, key) + wire.text(2, value)) for key, value in headers.items()
+    )
+    entry = wire.message(1, wire.common()) + wire.message(3, request)
+    first, second = (
+        row["trace_id"] for row in _rows(wire.http_message(entry, wire.http_entry(wire.common())))
+    )
+    assert (first, second) == (uuid.UUID(trace_id), None)

@@ -13,7 +13,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from collector.decode import identity
 from collector.decode.access_log import decode_chunk
 from collector.decode.access_log_emitter import Emitter
-from collector.decode.otlp_access_logs import FIELD_KEYS
+from collector.decode.otlp_access_fields import FIELD_KEYS
 from collector.decode.otlp_logs import decode_logs
 from collector.decode.types import Decoded, Export
 from tests.collector.captures import CAPTURES, exports, framed

@@ -101,6 +101,28 @@ def test_who_called_a_proxy_is_learned_too() -> None:
     assert (row["emitter"], row["address"]) == (f"{REVIEWS['pod']}.shop", "10.0.0.9")
 
 
+def test_what_many_entries_say_alike_is_learned_once_for_each_address() -> None:
+    """Since the first of them; an entry that ends no request teaches nothing, whatever it says."""
+    state = wire.message(
+        21, wire.text(1, "upstream_peer") + wire.message(2, any_of("Struct", as_struct(OBJECT)))
+    )
+
+    def entry(upstream: str, seconds: int, kind: int) -> bytes:
+        said = wire.common("outbound|9080||reviews.shop.svc.cluster.local", log_type=kind, seconds=seconds)
+        return wire.http_entry(said + state + wire.message(13, wire.address(upstream, 9080)))
+
+    started, ended = 4, 6  # DownstreamStart, DownstreamEnd
+    entries = [
+        entry("10.0.0.5", 1_700_000_001, started),
+        entry("10.0.0.7", 1_700_000_009, ended),
+        entry("10.0.0.8", 1_700_000_007, ended),
+        entry("10.0.0.7", 1_700_000_002, ended),
+    ]
+    found = decode_als(exports(wire.http_message(*entries))).tables["identities"].to_pylist()
+    told = {(row["address"], int(row["time"].timestamp())) for row in found if row["evidence"] == "peer"}
+    assert told == {("10.0.0.7", 1_700_000_002), ("10.0.0.8", 1_700_000_007)}
+
+
 @pytest.mark.parametrize(
     ("upstream", "port", "cluster"),
     [("10.0.0.7", 15443, ""), ("10.0.0.7", 15008, ""), ("127.0.0.6", 9080, ""), ("10.0.0.7", 9080, "west")],
