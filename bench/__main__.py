@@ -1,6 +1,6 @@
 """``make bench``: every figure we publish, measured against a whole `sidelight serve`, as one table.
 
-    python -m bench [--quick] [--only stages|ingest|inputs|graph|freshness|memory]
+    python -m bench [--quick] [--only stages|ingest|inputs|graph|freshness|traces|memory]
 
 Each figure names its target and how it was made. ``--quick`` shortens the loads (10 s and 1 minute
 instead of 30 s and 5 minutes): for a look, not for publishing.
@@ -23,6 +23,7 @@ from bench.inputs import inputs
 from bench.memory import idle_memory, loaded_memory
 from bench.server import serving
 from bench.stages import stages
+from bench.traces import SPANS, trace_lookup
 from sidelight.tables import table
 
 Row = tuple[str, str, str, str]
@@ -58,7 +59,9 @@ def ingest(seconds: float) -> list[Row]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench")
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--only", choices=("stages", "ingest", "inputs", "graph", "freshness", "memory"))
+    parser.add_argument(
+        "--only", choices=("stages", "ingest", "inputs", "graph", "freshness", "traces", "memory")
+    )
     options = parser.parse_args()
     console = Console(stderr=True)
     rows: list[Row] = []
@@ -77,6 +80,9 @@ def main() -> None:
     if options.only in (None, "freshness"):
         console.print("Freshness: 20 requests, each until it shows ...")
         rows += freshness()
+    if options.only in (None, "traces"):
+        console.print("Traces: one by its id among 100 million spans, which are generated first ...")
+        rows += trace_lookup(5_000_000 if options.quick else SPANS)
     if options.only in (None, "memory"):
         console.print("Memory: idle, then under full load ...")
         rows += idle_memory()
