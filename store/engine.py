@@ -42,6 +42,8 @@ _SEAL_TURN_S = 3.0
 _MANY_ROWS = 2048
 _TICK_S = 0.5
 """A tick costs 30 ms at least: after one of many rows the next begins so much later, unless a whole one waits."""
+_JOURNALS = 24
+"""Past so many, the next are opened when finished ones are sealed: each takes some 4 MB, however little it holds."""
 _REST = 4
 """With nothing to do, a loader or sealer pauses up to so many times its usual interval."""
 
@@ -67,6 +69,7 @@ class Store:
         self._book = DeliveredBook(settings.delivered_memory_s)
         self._unlinkable: list[str] = []
         self._is_published = False
+        self._is_crowded = False
         self._publisher: Publisher | None = None
         self.upkeep = Upkeep(settings, self._swap, lambda name: self.step(name))
         self._loading = threading.Lock()
@@ -84,7 +87,7 @@ class Store:
         settings = self.settings
         for folder in (settings.data_dir, settings.journal, settings.segments, settings.temporary):
             folder.mkdir(parents=True, exist_ok=True)
-        self._database, was_damaged = open_catalogue(self._make_database, settings)
+        self._database, was_damaged = open_catalogue(settings)
         with contextlib.closing(self._database.cursor()) as cursor:
             cursor.execute(sql("load/macros"))
             cursor.execute(sql("macros/saturated"))
@@ -106,15 +109,6 @@ class Store:
             read_delivered(cursor, self._book)
         self._publisher = Publisher(self._database, settings)
         self._is_published = settings.published.exists() and not was_damaged
-
-    def _make_database(self) -> Database:
-        settings = self.settings
-        return Database(
-            memory_limit=settings.memory_limit,
-            threads=settings.threads,
-            temporary=settings.temporary,
-            kept_memory=settings.kept_memory,
-        )
 
     def start(self) -> None:
         """Load and seal in threads of their own from now on."""
@@ -174,7 +168,9 @@ class Store:
             frames, rows = self._load_tick()
             total += rows
             if not frames:
-                break
+                if not self._is_crowded:
+                    break
+                self.seal(all=True)
         if seal or (seal is None and not self._threads):
             self.seal(all=True)
         return total
@@ -202,6 +198,7 @@ class Store:
             frames = rows = 0
             started = time.perf_counter()
             unread: set[str] = set()
+            self._is_crowded = False
             for name in list_journals(self.settings.journal):
                 if self.stopping.is_set():
                     break
@@ -210,6 +207,9 @@ class Store:
                     continue
                 file = self._files.get(name)
                 if file is None:
+                    if len(self._files) >= _JOURNALS and any(one.finished for one in self._files.values()):
+                        self._is_crowded = True
+                        continue
                     file = self._files[name] = JournalFile(self.settings.journal / name)
                 if file.exhausted or file.writer in unread:
                     continue

@@ -12,7 +12,6 @@ import contextlib
 import logging
 import shutil
 import time
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -32,14 +31,19 @@ log = logging.getLogger(__name__)
 _COPIES = ("identity_facts", "stints", "resources_stored", "delivered", "import_digests")
 
 
-def open_catalogue(make: Callable[[], Database], settings: StoreSettings) -> tuple[Database, bool]:
+def open_catalogue(settings: StoreSettings) -> tuple[Database, bool]:
     """A database with the catalogue attached; (…, True) when a damaged one had to be set aside.
 
     First the WAL alone goes (the last checkpoint and the segments hold the rest), then the whole file.
     """
     wal = settings.catalogue.with_name(settings.catalogue.name + ".wal")
     for damaged in ([wal], [wal, settings.catalogue], []):
-        database = make()
+        database = Database(
+            memory_limit=settings.memory_limit,
+            threads=settings.threads,
+            temporary=settings.temporary,
+            kept_memory=settings.kept_memory,
+        )
         try:
             attach_catalogue(database, settings.catalogue)
         except CORRUPT as error:

@@ -23,8 +23,8 @@ from store.segments import sync
 from store.settings import StoreSettings
 
 _WORK = "restoring"
-_IGNORED = {"lock", _WORK, "lost+found"}
-"""What an empty target may hold: the lock its restorer holds, and what an interrupted restore left."""
+_IGNORED = {"lock", "tmp", _WORK, "lost+found"}
+"""What an empty target may hold: the lock its restorer holds, scratch, and what an interrupted restore left."""
 
 
 class CannotRestore(StoreError):

@@ -39,12 +39,14 @@ def seal_acknowledged(store: Store, tell: Tell, stuck_s: float = _STUCK_S) -> in
     folder = store.settings.journal
     wanted = set(list_journals(folder))
     ask_to_finish(folder)
+    loaded = store.status()["loaded_rows"]
     seen, since = (0, 0), time.monotonic()
     while left := wanted.intersection(list_journals(folder)):
-        tell(len(wanted) - len(left), len(wanted), "sealing what was acknowledged")
         if store.failure is not None:
             raise StoreFailed(f"What is left stays in the journal, but: {store.failure}")
         status = store.status()
+        rows = status["loaded_rows"] - loaded
+        tell(len(wanted) - len(left), len(wanted), f"sealing what was acknowledged, {rows:,} rows loaded")
         now = (len(left), status["loaded_rows"] + status["repeated_exports"])
         if now != seen:
             seen, since = now, time.monotonic()

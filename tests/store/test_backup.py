@@ -50,7 +50,7 @@ def back_up(store: Store, folder: Path) -> dict[str, Any]:
 
 
 def restored(folder: Path, data_dir: Path) -> Store:
-    give_template(data_dir.parent / "template")
+    give_template(data_dir)
     restore_backup(folder, data_dir, quiet)
     return open_store(data_dir)
 
@@ -132,6 +132,7 @@ class Died(Exception):
     """In the middle of it."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_first", [True, False])
 @pytest.mark.parametrize("nth", [1, 3, 8])
 def test_an_interrupted_backup_is_none_and_costs_none(

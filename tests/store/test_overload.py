@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from pathlib import Path
@@ -90,3 +91,30 @@ def test_a_torn_journal_does_not_hold_up_its_writers_next(tmp_path: Path) -> Non
     assert store.poll_once() == 6
     assert list((tmp_path / "journal").iterdir()) == []
     store.stop()
+
+
+@pytest.mark.parametrize("is_started", [True, False])
+def test_many_small_journals_are_opened_as_others_are_sealed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_started: bool
+) -> None:
+    """Each takes megabytes of memory, whatever it holds: 300 that had waited for a store could never be loaded."""
+    monkeypatch.setattr("store.engine._JOURNALS", 4)
+    for number in range(11):
+        write_journal(tmp_path / "journal", f"a-{number:02}", frames(f"a-{number}", 1))
+    live = write_journal(tmp_path / "journal", "b-1", frames("b-1", 1), keep_open=True)
+    store = open_store(tmp_path)
+    open_at_once: list[int] = []
+    store.step = lambda _: open_at_once.append(len(store._files))
+    if is_started:
+        store.start()
+        deadline = time.monotonic() + 30
+        while rows_of(store)["sealed"] < 33 or rows_of(store)["hot"] < 3:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    else:
+        assert store.poll_once() == 36
+    assert rows_of(store) == {"hot": 3, "sealed": 33}
+    assert max(open_at_once) == 4
+    store.stop()
+    assert live is not None
+    os.close(live)
