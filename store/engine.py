@@ -91,6 +91,7 @@ class Store:
         with contextlib.closing(self._database.cursor()) as cursor:
             cursor.execute(sql("load/macros"))
             cursor.execute(sql("macros/saturated"))
+            cursor.execute(sql("macros/latency_buckets"))
             cursor.execute(sql("macros/background_of"))
             if was_damaged:
                 restore_from_published(self._database, cursor, settings.published)

@@ -17,7 +17,7 @@ import pyarrow as pa
 from store.asking import ask_rows, ask_table
 from store.ends import keep_ends
 from store.graph_health import Traffic, health_of
-from store.metric_facts import has_series, is_estimate, joined_facts
+from store.metric_facts import has_series, joined_facts, latency_from
 from store.node_ids import id_of, number_of
 from store.query_types import GraphQuery, Window
 from store.tally import Fact, Outcomes, Tally, quantiles_ms
@@ -41,8 +41,8 @@ class Edge:
     services: dict[str, int] = field(default_factory=dict)
     tls: dict[str, int] = field(default_factory=dict)
     quantiles: dict[tuple[str, str], list[float]] = field(default_factory=dict)
-    # Of which views and legs the percentiles are estimated from histogram buckets.
-    bucketed: set[tuple[str, str]] = field(default_factory=set)
+    # Where the percentiles of a view and leg come from, if not from rows: 'rollup', 'buckets'.
+    estimated: dict[tuple[str, str], str] = field(default_factory=dict)
 
 
 @dataclass
@@ -66,14 +66,16 @@ class Graph:
     nodes: dict[int, Node] = field(default_factory=dict)
 
 
-def answer_graph(cursor: Any, query: GraphQuery) -> Json:
-    """The JSON of `/api/graph`, asked over a cursor whose relations hold the window."""
+def answer_graph(cursor: Any, query: GraphQuery, is_exact: bool) -> Json:
+    """The JSON of `/api/graph`, asked over a cursor whose relations hold the window.
+
+    ``is_exact``: what `choose_percentiles` said."""
     keep_ends(cursor)
     facts = ask_facts(cursor, query.window, query.type, query.window.microseconds, query.success)
     numbers = {
         number for fact in facts if fact.fact == "count" for number in (fact.source_no, fact.target_no)
     }
-    return graph_json(build_graph(facts, ask_nodes(cursor, query.type, numbers)), query)
+    return graph_json(build_graph(facts, ask_nodes(cursor, query.type, numbers)), query, is_exact)
 
 
 def ask_facts(
@@ -125,8 +127,8 @@ def build_graph(facts: Iterable[Fact], names: dict[int, Json]) -> Graph:
         if fact.fact == "latency" and fact.edge_no in graph.edges:
             edge = graph.edges[fact.edge_no]
             edge.quantiles[fact.view, fact.leg] = fact.quantiles_us
-            if is_estimate(fact):
-                edge.bucketed.add((fact.view, fact.leg))
+            if (origin := latency_from(fact)) != "rows":
+                edge.estimated[fact.view, fact.leg] = origin
         elif fact.fact == "node" and fact.view == "client" and fact.target_no in graph.nodes:
             graph.nodes[fact.target_no].quantiles = fact.quantiles_us
     for edge in graph.edges.values():
@@ -162,7 +164,7 @@ def _add_edge(graph: Graph, edge: Edge) -> None:
         callee.into.join(edge.client)
 
 
-def graph_json(graph: Graph, query: GraphQuery) -> Json:
+def graph_json(graph: Graph, query: GraphQuery, is_exact: bool) -> Json:
     """The graph as design.md §4 gives it, cut to the asked namespaces, in a stable order."""
     shares = _shares(graph)
     kept = {
@@ -179,7 +181,7 @@ def graph_json(graph: Graph, query: GraphQuery) -> Json:
         "to": rfc3339(query.window.to_time),
         "type": query.type,
         "success": query.success,
-        "exact": not any(edge.bucketed for edge in graph.edges.values()),
+        "exact": is_exact and not any(edge.estimated for edge in graph.edges.values()),
         "nodes": [_node_json(graph.nodes[number]) for number in order],
         "edges": [
             _edge_json(number, edge, shares.get(number), query.window.seconds) for number, edge in edges
@@ -243,7 +245,7 @@ def _edge_json(number: int, edge: Edge, share: float | None, seconds: float) -> 
         "protocol": edge.protocol,
         "counted_from": _counted_from(client.signals or server.signals),
         "reporter": _reporter(client.legs),
-        "latency_from": "buckets" if ("client", client.best_leg) in edge.bucketed else "rows",
+        "latency_from": edge.estimated.get(("client", client.best_leg), "rows"),
         "requests": client.requests,
         "rate": client.requests / seconds,
         "errors": client.errors,

@@ -1,7 +1,7 @@
 """Facts from rows and facts from metrics as one list (rows of `edge_facts` and `metric_facts`).
 
-What must stay true: percentiles of rows are exact and those of buckets are not, so where both tell of the
-same requests' edge the rows' are kept; a node asked for by id is either called or calling in all of it.
+What must stay true: percentiles of rows (or of their rollup) are better than those of buckets, so where both tell
+of the same requests' edge these are kept; a node asked for by id is either called or calling in all of it.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ def joined_facts(rows: list[Fact], metrics: list[Fact], only: int | None) -> lis
     return rows + [fact for fact in metrics if fact.fact == "count" or _measured(fact) not in exact]
 
 
-def is_estimate(fact: Fact) -> bool:
-    """Are these percentiles estimated from histogram buckets?"""
-    return fact.fact != "count" and fact.signal == "metric"
+def latency_from(fact: Fact) -> str:
+    """Where these percentiles come from: 'rows', 'rollup', or 'buckets' of somebody's histograms."""
+    return {"metric": "buckets", "rollup": "rollup"}.get(fact.signal, "rows")
 
 
 def _calls(facts: list[Fact], only: int) -> bool:

@@ -29,8 +29,8 @@ from store.statements import digest_of_all, in_order, source
 log = logging.getLogger(__name__)
 
 _FROM_CATALOGUE = (
-    "peers", "series", "activity", "edges_1m", "identity_facts", "stints", "resources_stored", "segments",
-    "sealed_journals", "delivered", "import_digests"
+    "peers", "series", "activity", "edges_1m", "dropped_minutes", "identity_facts", "stints", "resources_stored",
+    "segments", "sealed_journals", "delivered", "import_digests"
 )  # fmt: skip
 
 
@@ -110,6 +110,7 @@ def make_relations(cursor: Cursor) -> None:
 
 def _fill(cursor: Cursor, settings: StoreSettings, segments: list[Segment]) -> None:
     cursor.execute("BEGIN TRANSACTION")
+    cursor.execute(f"CREATE OR REPLACE MACRO exact_window_s() AS {settings.exact_window_s:f}")
     cursor.execute(
         "INSERT INTO about VALUES ('schema_version', ?), ('published_at', ?)", [str(VERSION), f"{utc_now()}Z"]
     )

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from store.catalogue import Segment
 from store.database import Cursor, transaction
+from store.dropped_minutes import note_lost
 from store.segments import make_durable_folder, sync
 from store.settings import StoreSettings
 
@@ -53,6 +54,7 @@ def set_aside(
     with transaction(cursor, lambda do_commit: swap(gone, [], do_commit)):
         for segment in gone:
             cursor.execute("DELETE FROM catalogue.segments WHERE path = ?", [segment.path])
+        note_lost(cursor, gone)
     for segment in gone:
         path, place = settings.data_dir / segment.path, settings.quarantine / segment.path
         log.error(

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from store.asking import ask_rows
+from store.exactness import choose_percentiles
 from store.graph import answer_graph, rfc3339
 from store.jobs import Jobs
 from store.loose_rows import leave_out_loose_rows
@@ -48,12 +49,12 @@ class Queries:
     def graph(self, query: GraphQuery) -> Json:
         """`/api/graph`: nodes and edges of a window (design.md §4)."""
         with self._reader(query.window, query.background) as cursor:
-            return answer_graph(cursor, query)
+            return answer_graph(cursor, query, self._is_exact(cursor, query))
 
     def timeseries(self, query: TimeseriesQuery) -> Json:
         """`/api/timeseries`: both views of an edge or node, step by step."""
         with self._reader(query.window, query.background) as cursor:
-            return answer_timeseries(cursor, query)
+            return answer_timeseries(cursor, query, self._is_exact(cursor, query))
 
     def requests(self, query: RequestsQuery) -> Json:
         """`/api/requests`: the rows behind an edge or node, newest first, paged by ``next``."""
@@ -110,6 +111,11 @@ class Queries:
     def current_job(self) -> Json | None:
         """The running job, or how the last one ended; None before the first."""
         return self._jobs.current()
+
+    def _is_exact(self, cursor: Any, query: GraphQuery | TimeseriesQuery) -> bool:
+        """Rows up to a length of the window, and where the question says so."""
+        wanted = query.exact or query.window.seconds <= self._store.settings.exact_window_s
+        return choose_percentiles(cursor, query.window, wanted)
 
     @contextmanager
     def _reader(

@@ -76,6 +76,7 @@ class TimeseriesQuery:
     node: str | None = None
     success: str = "5xx"
     background: bool = False
+    exact: bool = False
 
     @classmethod
     def from_params(cls, params: Params) -> TimeseriesQuery:
@@ -90,7 +91,7 @@ class TimeseriesQuery:
             )
         edge, node = _element(params, required=True)
         success = _choice(params, "success", "5xx", ("5xx", "4xx"))
-        return cls(window, step_s, edge, node, success, _flag(params, "background"))
+        return cls(window, step_s, edge, node, success, _flag(params, "background"), _flag(params, "exact"))
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from store.statements import identifier, in_order, source
 
 RELATIONS = (
     "observations_raw", "observations_stored", "observations_unsealed", "spans_raw", "spans_stored", "spans_unsealed",
-    "metric_points_raw", "edges_1m", "peers", "series", "activity", *RESOLVED,
+    "metric_points_raw", "edges_1m", "dropped_minutes", "peers", "series", "activity", *RESOLVED,
 )  # fmt: skip
 """What the macros read."""
 

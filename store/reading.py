@@ -23,6 +23,7 @@ _POINTS_MARGIN = timedelta(minutes=8)
 """A counter's increment needs the point before it: `metric_increments` and `metric_counted` look that far."""
 _HALVES = timedelta(minutes=4)
 """The other half of an application's span is looked for five minutes around; a reader has one already."""
+_MINUTE = timedelta(minutes=1)
 _CLOCKS = timedelta(minutes=4)
 """A row that hides its caller is looked for among its callers' as far as two clocks may differ; as above."""
 _AROUND = {"metric_points": _POINTS_MARGIN, "spans": _HALVES, "observations": _CLOCKS}
@@ -56,15 +57,28 @@ def open_views(
         views.append((f"{table}_raw", shown_sql(table, f"FROM {table}_stored")))
         if table in ROLLED_UP:
             views.append((f"{table}_unsealed", rows_sql(table, hot, [], f"hot.empty_{table}")))
+            cut = [
+                str(settings.data_dir / one.path)
+                for one in segments
+                if one.table == table and _is_cut(one, start, end)
+            ]
+            views.append((f"{table}_cut", rows_sql(table, hot, cut, f"hot.empty_{table}")))
     views += [
         ("resources", shown_sql("resources", "FROM hot.resources")),
         ("peers", "FROM hot.peers"),
         ("series", "FROM hot.series"),
         *((name, f"FROM hot.{name}") for name in RESOLVED),
         ("activity", _activity_sql(slices, start, end)),
+        ("dropped_minutes", "FROM catalogue.dropped_minutes"),
         ("edges_1m", f"FROM catalogue.edges_1m{_minutes(start, end)}"),
     ]
     cursor.execute(";\n".join(f"CREATE TEMP VIEW {name} AS {text}" for name, text in views))
+
+
+def _is_cut(segment: Segment, start: datetime | None, end: datetime | None) -> bool:
+    """May it hold rows of the first or last minutes of the window? A reader has a minute more on either side."""
+    ends = [(start, _shifted(start, 2 * _MINUTE)), (_shifted(end, -2 * _MINUTE), end)]
+    return any(overlaps(segment.earliest, segment.latest, since, until) for since, until in ends)
 
 
 def in_window(segments: list[Segment], start: datetime | None, end: datetime | None) -> list[Segment]:

@@ -34,6 +34,6 @@ def forget_minutes(cursor: Cursor, settings: StoreSettings, now: datetime) -> in
     """Drop counts per minute that are too old, unless rows of those minutes are kept. Returns how many."""
     before = {"before": now - timedelta(days=settings.rollups_kept_days)}
     forgotten = 0
-    for counts in ("catalogue.edges_1m", "catalogue.activity"):
+    for counts in ("catalogue.edges_1m", "catalogue.activity", "catalogue.dropped_minutes"):
         forgotten += one(cursor.execute(sql("seal/forget_minutes", counts=counts), before))[0]
     return forgotten

@@ -26,7 +26,8 @@ Macros give the product's own answers:
   `client_gone`, `unknown`, `success_rate`, `p50_ms` … `p99_ms`, `attempts` and bytes are the client view:
   what callers got, each request once, percentiles of the callers' own rows where there are any.
   `server_requests`, `server_errors`, `server_p50_ms`, `server_p95_ms` and `server_p99_ms` are what the called
-  side received, attempts included. Edges that only metrics tell of have percentiles estimated from buckets, and no
+  side received, attempts included. Percentiles of more than 15 minutes
+  are within 1 %. Edges that only metrics tell of have percentiles estimated from buckets, and no
   rows in `requests`. The numbers are those of `/api/graph`; a node's percentiles there are
   over all client-view rows into it.
 - `outcome(protocol, status_code, grpc_status, flags, details, success)`: 'ok', 'error', 'client_gone' or

@@ -37,6 +37,8 @@ class StoreSettings:
     """Past so many bytes of segments the oldest hours go, before their time."""
     rollups_kept_days: float = 90
     """How long counts per minute are kept; those of minutes whose rows are kept stay with them."""
+    exact_window_s: float = 900
+    """Up to this length of a window percentiles are of its rows; beyond, of the rollup, within 1 %."""
     retired_kept_s: float = 600
     """How long a segment's file stays after it was merged or dropped: whoever reads it may finish."""
     question_time_limit_s: float = 60.0
@@ -66,7 +68,7 @@ class StoreSettings:
         ):
             if getattr(self, name) <= 0:
                 raise BadSetting(f"{name} is {getattr(self, name)}; give a number above 0")
-        for name in ("delivered_memory_s", "retired_kept_s"):
+        for name in ("delivered_memory_s", "retired_kept_s", "exact_window_s"):
             if getattr(self, name) < 0:
                 raise BadSetting(f"{name} is {getattr(self, name)}; give 0 or more seconds")
 

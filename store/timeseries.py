@@ -1,18 +1,20 @@
 """Rate, success and latency of one edge or node over time (`GET /api/timeseries`).
 
 What must stay true: every step of the window is there, in order, also the empty ones (requests 0, the
-rest null); a step's percentiles are over its own rows (where only metrics count: its own buckets), never
-averages of others; `exact` says which.
+rest null); a step's percentiles are over its own rows (or its own buckets, where the rollup or only metrics tell),
+never averages of others; `exact` says which. Where the rollup tells, steps are whole minutes, from an hour on whole
+hours, and so the first and last step may be cut by the window: every step's counts stay exact.
 """
 
 from __future__ import annotations
 
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from store.elements import find_element
 from store.graph import ask_facts, rfc3339
-from store.metric_facts import is_estimate
+from store.metric_facts import latency_from
 from store.node_ids import number_of
 from store.query_types import TimeseriesQuery
 from store.tally import Fact, Tally, quantiles_ms
@@ -20,8 +22,13 @@ from store.tally import Fact, Tally, quantiles_ms
 Json = dict[str, Any]
 
 
-def answer_timeseries(cursor: Any, query: TimeseriesQuery) -> Json:
-    """The JSON of `/api/timeseries`."""
+_MINUTE_S, _HOUR_S = 60, 3600
+
+
+def answer_timeseries(cursor: Any, query: TimeseriesQuery, is_exact: bool) -> Json:
+    """The JSON of `/api/timeseries`. ``is_exact``: what `choose_percentiles` said."""
+    if not is_exact:
+        query = replace(query, step_s=_whole(query.step_s))
     number = number_of(query.edge or query.node or "")
     step_us = query.step_s * 1_000_000
     found = find_element(cursor, query.window, number)
@@ -32,10 +39,25 @@ def answer_timeseries(cursor: Any, query: TimeseriesQuery) -> Json:
         "from": rfc3339(query.window.from_time),
         "to": rfc3339(query.window.to_time),
         "step_s": query.step_s,
-        "exact": not any(is_estimate(fact) for fact in facts),
-        "client": _series(query, facts, "client"),
-        "server": _series(query, facts, "server"),
+        "exact": is_exact and all(latency_from(fact) == "rows" for fact in facts if fact.fact != "count"),
+        "client": _series(query, facts, "client", _since(query, is_exact)),
+        "server": _series(query, facts, "server", _since(query, is_exact)),
     }
+
+
+def _whole(step_s: int) -> int:
+    """``step_s`` rounded up to whole minutes, from an hour on to whole hours."""
+    unit = _MINUTE_S if step_s <= _HOUR_S else _HOUR_S
+    return -(-step_s // unit) * unit
+
+
+def _since(query: TimeseriesQuery, is_exact: bool) -> datetime:
+    """Where the first step begins (the macro `steps_since`)."""
+    start = query.window.from_time
+    if is_exact or query.step_s >= query.window.seconds:
+        return start
+    whole = start.replace(second=0, microsecond=0)
+    return whole if query.step_s % _HOUR_S else whole.replace(minute=0)
 
 
 def _without_connections(facts: list[Fact]) -> list[Fact]:
@@ -44,7 +66,7 @@ def _without_connections(facts: list[Fact]) -> list[Fact]:
     return requests if any(fact.fact == "count" for fact in requests) else facts
 
 
-def _series(query: TimeseriesQuery, facts: list[Fact], view: str) -> list[Json]:
+def _series(query: TimeseriesQuery, facts: list[Fact], view: str, since: datetime) -> list[Json]:
     tallies: dict[int, Tally] = {}
     quantiles: dict[tuple[int, str, str | None], list[float]] = {}
     for fact in facts:
@@ -54,18 +76,20 @@ def _series(query: TimeseriesQuery, facts: list[Fact], view: str) -> list[Json]:
             tallies.setdefault(fact.bucket, Tally()).add(fact)
         else:
             quantiles[fact.bucket, fact.fact, fact.leg] = fact.quantiles_us
-    steps = -(-query.window.microseconds // (query.step_s * 1_000_000))
+    steps = -((since - query.window.to_time) // timedelta(seconds=query.step_s))
     series = []
     for step in range(steps):
         tally = tallies.get(step, Tally())
         latency = (step, "latency", tally.best_leg) if query.edge else (step, "node", None)
-        series.append(_point(query, step, tally, quantiles.get(latency)))
+        start = since + timedelta(seconds=step * query.step_s)
+        series.append(_point(query, start, tally, quantiles.get(latency)))
     return series
 
 
-def _point(query: TimeseriesQuery, step: int, tally: Tally, quantiles_us: list[float] | None) -> Json:
-    start = query.window.from_time + timedelta(seconds=step * query.step_s)
-    seconds = min(query.step_s, (query.window.to_time - start).total_seconds())
+def _point(query: TimeseriesQuery, start: datetime, tally: Tally, quantiles_us: list[float] | None) -> Json:
+    end = min(start + timedelta(seconds=query.step_s), query.window.to_time)
+    start = max(start, query.window.from_time)
+    seconds = (end - start).total_seconds()
     latency = quantiles_ms(quantiles_us)
     return {
         "time": rfc3339(start),

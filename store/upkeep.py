@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from store import compaction, retention
 from store.catalogue import Segment, forget_sealed_journals, record_segments, utc_now
 from store.database import NOT_OF_FILES, Cursor, Error, raise_if_fatal, transaction
+from store.dropped_minutes import minutes_of, note_dropped
 from store.journal_files import list_journals
 from store.quarantine import Swap, set_aside, why_broken
 from store.retired import retire, unlink_retired
@@ -94,9 +95,11 @@ class Upkeep:
         gone = retention.expired(segments, self._settings, now)
         if not gone:
             return False
+        minutes = minutes_of(self._settings.data_dir, gone)
         with transaction(cursor, lambda do_commit: self._swap(gone, [], do_commit)):
             retire(cursor, gone, now)
             self.trace_filters.forget(cursor, gone)
+            note_dropped(cursor, minutes)
             self._step("before_drop_commit")
         self._step("dropped")
         self.counters["dropped_segments"] += len(gone)

@@ -14,7 +14,7 @@ from tests.store.journals import NOON, NOON_US, batch, observation, open_store, 
 
 TRACE = uuid.UUID("0af7651916cd43dd8448eb211c80319c")
 WINDOW = {"from": "2026-11-21T12:00:00Z", "to": "2026-11-21T12:05:00Z"}
-_PODS = [("productpage-1", "127.42.0.3", "productpage", "v1"), ("reviews-2", "127.42.0.6", "reviews", "v2")]
+PODS = [("productpage-1", "127.42.0.3", "productpage", "v1"), ("reviews-2", "127.42.0.6", "reviews", "v2")]
 
 
 @contextmanager
@@ -31,7 +31,7 @@ def asked_store(folder: Path) -> Iterator[Queries]:
 
 def _rows() -> dict[str, list[dict[str, Any]]]:
     return {
-        "identities": [_identity(*pod) for pod in _PODS],
+        "identities": [identity(*pod) for pod in PODS],
         "observations": [row for number in range(1, 13) for row in _call(number)],
         "resources": [
             {"resource": 0, "attributes": [("service.name", "productpage.default")]},
@@ -55,7 +55,7 @@ def _rows() -> dict[str, list[dict[str, Any]]]:
     }
 
 
-def _identity(pod: str, address: str, app: str, version: str) -> dict[str, Any]:
+def identity(pod: str, address: str, app: str, version: str) -> dict[str, Any]:
     return {
         "time": NOON, "evidence": "als_node", "emitter": f"{pod}.default", "address": address,
         "node_type": "sidecar", "cluster": "Kubernetes", "namespace": "default", "pod": pod,

@@ -1,15 +1,15 @@
 -- Everything the graph and the time series count, in one pass per question and as few groups as possible.
 --   fact 'count'    per edge, view, leg, signal, called service and kind of answer: sums
---        'latency'  per edge, view and leg: exact percentiles (quantile_cont)
---        'node'     per called node: exact percentiles over the client view's rows into it (with `only_no`: over
+--        'latency'  per edge, view and leg: percentiles, of rows exact (quantile_cont), else `signal` is 'rollup'
+--        'node'     per called node: percentiles over the client view's rows into it (with `only_no`: over
 --                   all that it kept, per view)
 -- `bucket` counts steps of `step_us` since `from_time` (one step as long as the window: always 0).
 -- `only_no` keeps the edge with that number, or the edges into the node with that number (out of it, where
 -- nobody calls it); null keeps all.
 -- Upgrades (101) are sessions: no latency.
 --
--- What makes it quick: of whole minutes that are sealed the rollup has the counts, so only percentiles read
--- every row. Rows and rollup are counted by (peer_key, kind of answer) *before* they meet the lanes, by
+-- What makes it quick: of whole minutes that are sealed the rollup has the counts, and of windows that are not
+-- `is_exact` the percentiles too, so only those of short windows read every row. Rows and rollup are counted by (peer_key, kind of answer) *before* they meet the lanes, by
 -- integers and short strings. Nearly every peer means the same in every minute; only those of the others
 -- (and of TCP, whose denials are told by their details alone) are counted minute by minute.
 create or replace macro edge_facts(from_time, to_time, grain, step_us, only_no) as table
@@ -153,6 +153,7 @@ grouped_lane as materialized (
     select lane_key, minute_no, unnest(groups)::integer as group_no
     from known_lane join place using (edge_no, view, leg)
 ),
+-- Where rows tell the percentiles.
 ranked as (
     select bucket, group_no, quantile_cont(duration_us, [0.5, 0.9, 0.95, 0.99])::double[] as quantiles_us
     from (
@@ -170,7 +171,58 @@ ranked as (
         from found join loose_lane using (lane_key, minute_no, linked) join place using (edge_no, view, leg)
         where duration_us is not null and status_code is distinct from 101
     )
+    where is_exact(from_time, to_time)
     group by all
+),
+-- Where the rollup does: how many measurements lie in each bucket of latency.
+bucketed as (
+    select
+        lane_key, case when lane_key in (select lane_key from uneven) then epoch_us(time) // 60000000 else -1 end as minute_no,
+        step_of(time, from_time, to_time, step_us) as bucket, latency_bucket(duration_us) as latency_bucket, count(*) as n
+    from uncounted
+    where duration_us is not null and status_code is distinct from 101 and not is_exact(from_time, to_time)
+    group by all
+    union all
+    select
+        peer_key, case when peer_key in (select lane_key from uneven) then epoch_us(minute) // 60000000 else -1 end,
+        step_of(minute, from_time, to_time, step_us), unnest(map_keys(latency)), unnest(map_values(latency))
+    from edges_1m
+    where minute >= counted_since(from_time, to_time, step_us)
+      and minute < counted_until(from_time, to_time, step_us)
+      and status_code is distinct from 101 and not is_exact(from_time, to_time)
+),
+placed as (
+    select bucket, groups, latency_bucket, sum(n)::bigint as n
+    from (
+        select bucket, edge_no, view, leg, latency_bucket, n
+        from bucketed join known_lane using (lane_key, minute_no)
+        union all
+        select bucket, edge_no, view, leg, latency_bucket(duration_us), 1
+        from found join loose_lane using (lane_key, minute_no, linked)
+        where duration_us is not null and status_code is distinct from 101 and not is_exact(from_time, to_time)
+    )
+    join place using (edge_no, view, leg)
+    group by all
+),
+reached as (
+    select
+        bucket, group_no, latency_bucket, sum(n) over upto as reached, sum(n) over (partition by bucket, group_no) as total
+    from (
+        select bucket, group_no, latency_bucket, sum(n)::bigint as n
+        from (select * exclude (groups), unnest(groups)::integer as group_no from placed)
+        group by all
+    )
+    window upto as (partition by bucket, group_no order by latency_bucket)
+),
+measured as (
+    select bucket, group_no, null as signal, quantiles_us from ranked
+    union all
+    select bucket, group_no, 'rollup', [
+        quantile_of_buckets(0.5, reached, total, latency_bucket), quantile_of_buckets(0.9, reached, total, latency_bucket),
+        quantile_of_buckets(0.95, reached, total, latency_bucket), quantile_of_buckets(0.99, reached, total, latency_bucket)
+    ]
+    from reached
+    group by bucket, group_no
 )
 select
     'count' as fact, bucket, edge_no, source_no, target_no, protocol, view, leg, signal, share_service,
@@ -182,8 +234,8 @@ select
 from tallied
 group by all
 union all by name
-select 'latency' as fact, bucket, edge_no, called_no as target_no, view, leg, quantiles_us
-from ranked join place on place_no = group_no
+select 'latency' as fact, bucket, edge_no, called_no as target_no, view, leg, signal, quantiles_us
+from measured join place on place_no = group_no
 union all by name
-select 'node' as fact, bucket, called_no as target_no, view, quantiles_us
-from ranked join (select distinct node_group, called_no, view from place) on node_group = group_no;
+select 'node' as fact, bucket, called_no as target_no, view, signal, quantiles_us
+from measured join (select distinct node_group, called_no, view from place) on node_group = group_no;

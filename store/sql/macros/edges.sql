@@ -37,11 +37,11 @@ timed as (
         edge_no,
         -- The caller's own rows, where there are any.
         coalesce(
-            first(quantiles_us order by signal nulls first) filter (view = 'client' and leg = 'out'),
-            first(quantiles_us order by signal nulls first) filter (view = 'client')
+            first(quantiles_us order by told_last) filter (view = 'client' and leg = 'out'),
+            first(quantiles_us order by told_last) filter (view = 'client')
         ) as client_us,
-        first(quantiles_us order by signal nulls first) filter (view = 'server') as server_us
-    from facts where fact = 'latency'
+        first(quantiles_us order by told_last) filter (view = 'server') as server_us
+    from (select *, coalesce(signal = 'metric', false) as told_last from facts where fact = 'latency')
     group by edge_no
 ),
 node as materialized (

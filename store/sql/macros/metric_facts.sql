@@ -13,10 +13,7 @@ lane as materialized (
 counted as materialized (
     select
         lane.* exclude (series_key), leg, view, grown, grown_sum, bounds, grown_counts,
-        case
-            when step_us >= epoch_us(to_time::timestamp) - epoch_us(from_time::timestamp) then 0
-            else greatest(epoch_us(moment) - epoch_us(from_time::timestamp), 0) // step_us
-        end as bucket
+        step_of(greatest(moment, from_time::timestamp), from_time, to_time, step_us) as bucket
     from metric_counted(from_time, to_time)
     join lane using (series_key)
 ),

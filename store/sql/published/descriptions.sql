@@ -12,6 +12,7 @@ select * from (values
     ('workloads', '', 'The registry: who was at which address, from when until when.'),
     ('rejects', '', 'What could not be read: where it stood, why, and a bounded sample.'),
     ('edges_1m', '', 'The rollup: counts per minute, reported peer and kind of answer.'),
+    ('dropped_minutes', '', 'Minutes of which rows were dropped or lost; their counts stay in edges_1m.'),
     ('peers', '', 'The dictionary behind peer_key: every distinct tuple of what proxies reported about who called whom.'),
     ('series', '', 'The dictionary behind series_key: what each counted series of a metric says about who called whom.'),
     ('activity', '', 'How many observations each peer_key has in each minute. Several rows of a pair add up.'),

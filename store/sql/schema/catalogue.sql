@@ -52,6 +52,9 @@ create table if not exists {{known}}.edges_1m (
     request_bytes bigint, response_bytes bigint, attempts bigint, attempts_rows bigint
 );
 
+-- Minutes of which rows were dropped or lost: their counts stay.
+create table if not exists {{known}}.dropped_minutes (minute timestamp not null);
+
 -- The dictionary behind `series_key`: what each counted series of a metric says about who called whom.
 create table if not exists {{known}}.series (
     series_key ubigint not null, family varchar, standard varchar, emitter varchar, reporter varchar, protocol varchar,

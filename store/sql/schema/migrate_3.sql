@@ -2,6 +2,7 @@
 -- hugeints, which DuckDB unpacks a hundred times slower.
 create table if not exists {{known}}.retired (path varchar not null, retired_at timestamp not null);
 create table if not exists {{known}}.trace_filters (path varchar not null, filter blob not null);
+create table if not exists {{known}}.dropped_minutes (minute timestamp not null);
 alter table {{known}}.edges_1m
     alter column duration_us_sum set data type bigint using least(duration_us_sum, 9223372036854775807)::bigint;
 alter table {{known}}.edges_1m

@@ -11,7 +11,7 @@ select
         else 'other'
     end as details_class,
     tls, count(*), saturated(sum(duration_us)), count(duration_us),
-    histogram(floor(ln(greatest(duration_us, 1)) / ln(1.02))::integer) filter (duration_us is not null),
+    histogram(latency_bucket(duration_us)) filter (duration_us is not null),
     saturated(sum(request_bytes)), saturated(sum(response_bytes)), sum(attempts), count(attempts)
 from {{rows}}
 where peer_key is not null
