@@ -101,7 +101,7 @@ class StoreTarget:
             settings = StoreSettings(data_dir=data_dir, threads=1, tick_bytes=_TICK_BYTES, **FOR_EVER)
             self._store: Any = Store(settings)
             self._store.open()
-            self._store.poll_once()  # what was imported before and not sealed is known too
+            self._store.poll_once(seal=False)  # what was imported before and not sealed is known too
             self._store.start()
         except StoreError as error:
             self._lock.release()
