@@ -57,10 +57,10 @@ def trace_lookup(spans: int = SPANS) -> list[Row]:
         store = Store(StoreSettings(data_dir=Path(folder), rows_kept_bytes=1 << 40, rows_kept_days=10_000))
         store.open()
         ids = _generate(store, Path(folder), spans // A_SEGMENT)
-        store.tidy()
         store.stop()
         store = Store(store.settings)
         store.open()
+        store.tidy()
         try:
             queries = Queries(store)
             queries.trace(ids[0])
