@@ -53,7 +53,8 @@ def set_aside(
     gone = [segment for segment in segments if segment.path in broken]
     with transaction(cursor, lambda do_commit: swap(gone, [], do_commit)):
         for segment in gone:
-            cursor.execute("DELETE FROM catalogue.segments WHERE path = ?", [segment.path])
+            for listed in ("segments", "trace_filters"):
+                cursor.execute(f"DELETE FROM catalogue.{listed} WHERE path = ?", [segment.path])
         note_lost(cursor, gone)
     for segment in gone:
         path, place = settings.data_dir / segment.path, settings.quarantine / segment.path

@@ -20,11 +20,6 @@ def retire(cursor: Cursor, segments: list[Segment], now: datetime) -> None:
         cursor.execute("INSERT INTO catalogue.retired VALUES (?, ?)", [segment.path, now])
 
 
-def retired_paths(cursor: Cursor) -> set[str]:
-    """Below the data folder."""
-    return {row[0] for row in cursor.execute("SELECT path FROM catalogue.retired").fetchall()}
-
-
 def unlink_retired(cursor: Cursor, settings: StoreSettings, before: datetime) -> int:
     """Unlink those that were retired before ``before``, and the folders they leave empty. Returns how many."""
     found = cursor.execute("SELECT path FROM catalogue.retired WHERE retired_at <= ?", [before]).fetchall()

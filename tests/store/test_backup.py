@@ -15,7 +15,7 @@ import pytest
 
 from collector.journal import JournalWriter
 from store import backup, backup_list
-from store.backup import BackupFailed, check_target, write_backup
+from store.backup import _CATALOGUE_TABLES, BackupFailed, check_target, write_backup
 from store.backup_list import BadBackup, read_list
 from store.engine import Store
 from store.errors import BadQuery, NewerStore
@@ -57,6 +57,14 @@ def restored(folder: Path, data_dir: Path) -> Store:
 
 def names(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def test_every_table_of_the_catalogue_is_in_it(store: Store) -> None:
+    """But the list of files that nothing needs: a table added later is not forgotten here."""
+    listed = "SELECT table_name FROM duckdb_tables() WHERE database_name = 'catalogue'"
+    with store.reader() as cursor:
+        tables = {name for (name,) in cursor.execute(listed).fetchall()}
+    assert tables - {"retired"} == set(_CATALOGUE_TABLES)
 
 
 def test_what_was_acknowledged_before_is_in_it_and_opens_again(store: Store, tmp_path: Path) -> None:
