@@ -1,6 +1,6 @@
 """``make bench``: every figure we publish, measured against a whole `sidelight serve`, as one table.
 
-    python -m bench [--quick] [--only stages|ingest|inputs|graph|freshness|traces|memory]
+    python -m bench [--quick] [--only stages|ingest|inputs|graph|windows|freshness|traces|memory]
 
 Each figure names its target and how it was made. ``--quick`` shortens the loads (10 s and 1 minute
 instead of 30 s and 5 minutes): for a look, not for publishing.
@@ -24,6 +24,7 @@ from bench.memory import idle_memory, loaded_memory
 from bench.server import serving
 from bench.stages import stages
 from bench.traces import SPANS, trace_lookup
+from bench.windows import windows
 from sidelight.tables import table
 
 Row = tuple[str, str, str, str]
@@ -60,7 +61,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument(
-        "--only", choices=("stages", "ingest", "inputs", "graph", "freshness", "traces", "memory")
+        "--only",
+        choices=("stages", "ingest", "inputs", "graph", "windows", "freshness", "traces", "memory"),
     )
     options = parser.parse_args()
     console = Console(stderr=True)
@@ -77,6 +79,11 @@ def main() -> None:
     if options.only in (None, "graph"):
         console.print("Graph: 5 minutes at 3,000 requests a second, 20 answers ...")
         rows += graph_latency()
+    if options.only in (None, "windows"):
+        console.print(
+            "Windows: a graph over 5 minutes to 7 days at 3,000 requests a second; 3 minutes to make them ..."
+        )
+        rows += windows()
     if options.only in (None, "freshness"):
         console.print("Freshness: 20 requests, each until it shows ...")
         rows += freshness()

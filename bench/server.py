@@ -35,8 +35,8 @@ class MeasuredServer(Server):
 
 
 @contextlib.contextmanager
-def serving(data: Path) -> Iterator[MeasuredServer]:
-    server = MeasuredServer(data)
+def serving(data: Path, *options: str) -> Iterator[MeasuredServer]:
+    server = MeasuredServer(data, *options)
     try:
         server.start(120)
         yield server

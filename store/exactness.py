@@ -10,7 +10,7 @@ from typing import Any
 
 from store.asking import ask_rows
 from store.query_types import Window
-from store.statements import source, sql
+from store.statements import literal, source, sql
 
 
 def choose_percentiles(cursor: Any, window: Window, wanted: bool) -> bool:
@@ -27,3 +27,12 @@ def choose_percentiles(cursor: Any, window: Window, wanted: bool) -> bool:
             if not ask_rows(cursor, question, {})[0]["known"]:
                 cursor.execute(sql("ask/cut_minutes", table=table))
     return is_exact
+
+
+def keep_bounds(cursor: Any, window: Window, step_us: int) -> None:
+    """Work out once which minutes the rollup may count, for a question in steps of ``step_us``: the statements say it
+    often, and the planner reads all of what a macro stands for."""
+    values = {"from_time": window.from_time, "to_time": window.to_time, "step_us": step_us}
+    (bounds,) = ask_rows(cursor, "bounds", values)
+    told = {name: f"TIMESTAMP {literal(str(moment))}" for name, moment in bounds.items()}
+    cursor.execute(sql("ask/bounds_kept", **told))

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from store.asking import ask_rows, ask_table
 from store.ends import keep_ends
+from store.exactness import keep_bounds
 from store.graph_health import Traffic, health_of
 from store.metric_facts import has_series, joined_facts, latency_from
 from store.node_ids import id_of, number_of
@@ -82,7 +83,7 @@ def ask_facts(
     cursor: Any, window: Window, grain: str, step_us: int, success: str, only: int | None = None
 ) -> list[Fact]:
     """Rows of `edge_facts` and, where there are any, `metric_facts`, with `outcome`."""
-    values = {
+    values: dict[str, Any] = {
         "from_time": window.from_time,
         "to_time": window.to_time,
         "grain": grain,
@@ -90,6 +91,7 @@ def ask_facts(
         "only_no": only,
         "success": success,
     }
+    keep_bounds(cursor, window, values["step_us"])
     facts = _read_facts(ask_table(cursor, "graph_facts", values))
     if has_series(cursor):
         facts = joined_facts(facts, _read_facts(ask_table(cursor, "metric_facts", values)), only)

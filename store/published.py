@@ -29,7 +29,8 @@ from store.statements import digest_of_all, in_order, source
 log = logging.getLogger(__name__)
 
 _FROM_CATALOGUE = (
-    "peers", "series", "activity", "edges_1m", "dropped_minutes", "identity_facts", "stints", "resources_stored",
+    "peers", "series", "activity", "activity_1h", "edges_1m", "edges_merged",
+    "merged_minutes", "dropped_minutes", "identity_facts", "stints", "resources_stored",
     "segments", "sealed_journals", "delivered", "import_digests"
 )  # fmt: skip
 

@@ -24,6 +24,8 @@ _POINTS_MARGIN = timedelta(minutes=8)
 _HALVES = timedelta(minutes=4)
 """The other half of an application's span is looked for five minutes around; a reader has one already."""
 _MINUTE = timedelta(minutes=1)
+_HOUR = timedelta(hours=1)
+_DAY = timedelta(days=1)
 _CLOCKS = timedelta(minutes=4)
 """A row that hides its caller is looked for among its callers' as far as two clocks may differ; as above."""
 _AROUND = {"metric_points": _POINTS_MARGIN, "spans": _HALVES, "observations": _CLOCKS}
@@ -69,7 +71,10 @@ def open_views(
         ("series", "FROM hot.series"),
         *((name, f"FROM hot.{name}") for name in RESOLVED),
         ("activity", _activity_sql(slices, start, end)),
+        ("activity_1h", _hours_sql(slices, start, end)),
         ("dropped_minutes", "FROM catalogue.dropped_minutes"),
+        ("merged_minutes", "FROM catalogue.merged_minutes"),
+        ("edges_merged", f"FROM catalogue.edges_merged{_minutes(start, end, _DAY, 'since')}"),
         ("edges_1m", f"FROM catalogue.edges_1m{_minutes(start, end)}"),
     ]
     cursor.execute(";\n".join(f"CREATE TEMP VIEW {name} AS {text}" for name, text in views))
@@ -93,12 +98,27 @@ def _activity_sql(slices: list[Slice], start: datetime | None, end: datetime | N
     return " UNION ALL ".join(parts)
 
 
-def _minutes(start: datetime | None, end: datetime | None) -> str:
+def _hours_sql(slices: list[Slice], start: datetime | None, end: datetime | None) -> str:
+    """Hours and their minutes as sets of bits (the macros of `minute_sets`)."""
+    parts = [f"FROM catalogue.activity_1h{_minutes(start, end, _HOUR, 'hour')}"]
+    hour, bit = "date_trunc('hour', minute)", "1::UBIGINT << date_part('minute', minute)::UBIGINT"
+    parts += [
+        f"SELECT {hour}, peer_key, bit_or({bit}) FROM {one.relation('activity')} GROUP BY ALL"
+        for one in slices
+        if "activity" in one.tables
+    ]
+    return " UNION ALL ".join(parts)
+
+
+def _minutes(
+    start: datetime | None, end: datetime | None, length: timedelta = _MINUTE, column: str = "minute"
+) -> str:
+    """Of counts of some ``length`` those of the window and around it."""
     conditions = []
     if start is not None:
-        conditions.append(f"minute >= TIMESTAMP {literal(str(_shifted(start, -_MARGIN)))}")
+        conditions.append(f'"{column}" > TIMESTAMP {literal(str(_shifted(start, -_MARGIN - length)))}')
     if end is not None:
-        conditions.append(f"minute < TIMESTAMP {literal(str(_shifted(end, _MARGIN)))}")
+        conditions.append(f'"{column}" < TIMESTAMP {literal(str(_shifted(end, _MARGIN)))}')
     return f" WHERE {' AND '.join(conditions)}" if conditions else ""
 
 

@@ -15,7 +15,7 @@ import time
 from datetime import datetime
 from pathlib import Path
 
-from store import metric_series
+from store import metric_series, rollup
 from store.catalogue import Segment, attach_catalogue, read_segments, record_segments, utc_now
 from store.compaction import replaced_by
 from store.database import CORRUPT, Cursor, Database, Error, one, transaction
@@ -155,6 +155,7 @@ def _count_again(cursor: Cursor, settings: StoreSettings, segment: Segment) -> N
     parts = sql("load/peer_parts", inputs=f"({samples})")
     cursor.execute(sql("load/new_peers", peers="catalogue.peers", parts=parts))
     counts = sql("load/peer_counts", rows=stored)
-    cursor.execute(f'INSERT INTO catalogue.activity SELECT minute, peer_key, "rows" FROM ({counts})')
+    for name in ("activity", "activity_1h"):
+        cursor.execute(sql(f"seal/{name}", known="catalogue", activity=f"({counts})"))
     rollup_rows = stored if segment.table == "observations" else sql("seal/span_rows", rows=stored)
-    cursor.execute(sql("seal/edges_1m", rows=rollup_rows))
+    rollup.count_sealed(cursor, [rollup_rows])

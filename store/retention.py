@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from store import rollup
 from store.catalogue import Segment
 from store.compaction import hour_of
 from store.database import Cursor, one
@@ -32,8 +33,12 @@ def expired(segments: list[Segment], settings: StoreSettings, now: datetime) -> 
 
 def forget_minutes(cursor: Cursor, settings: StoreSettings, now: datetime) -> int:
     """Drop counts per minute that are too old, unless rows of those minutes are kept. Returns how many."""
-    before = {"before": now - timedelta(days=settings.rollups_kept_days)}
+    before = (now - timedelta(days=settings.rollups_kept_days)).replace(
+        hour=0, minute=0, second=0, microsecond=0
+    )
     forgotten = 0
     for counts in ("catalogue.edges_1m", "catalogue.activity", "catalogue.dropped_minutes"):
-        forgotten += one(cursor.execute(sql("seal/forget_minutes", counts=counts), before))[0]
+        forgotten += one(cursor.execute(sql("seal/forget_minutes", counts=counts), {"before": before}))[0]
+    if forgotten:
+        rollup.forget_before(cursor, before)
     return forgotten

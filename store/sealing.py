@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from store import catalogue, registry
+from store import catalogue, registry, rollup
 from store.catalogue import Segment
 from store.database import Cursor, transaction
 from store.digests import DeliveredBook
@@ -48,12 +48,13 @@ def seal_journal(
         catalogue.record_delivered(cursor, kept, book.forget_before_us(kept))
         cursor.execute(sql("seal/dictionaries", known="catalogue"))
         if "activity" in slice_.tables:
-            cursor.execute(sql("seal/activity", known="catalogue", activity=slice_.relation("activity")))
-        if "observations" in slice_.tables:
-            cursor.execute(sql("seal/edges_1m", rows=slice_.relation("observations")))
+            for name in ("activity", "activity_1h"):
+                cursor.execute(sql(f"seal/{name}", known="catalogue", activity=slice_.relation("activity")))
+        rows = [slice_.relation("observations")] if "observations" in slice_.tables else []
         if "spans" in slice_.tables:
-            rows = sql("seal/span_rows", rows=slice_.relation("spans"))
-            cursor.execute(sql("seal/edges_1m", rows=rows))
+            rows.append(sql("seal/span_rows", rows=slice_.relation("spans")))
+        if rows:
+            rollup.count_sealed(cursor, rows)
         registry.save(cursor)
     book.mark_sealed(file.name)
     step("after_commit")

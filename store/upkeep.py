@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from store import compaction, retention
+from store import compaction, retention, rollup
 from store.catalogue import Segment, forget_sealed_journals, record_segments, utc_now
 from store.database import NOT_OF_FILES, Cursor, Error, raise_if_fatal, transaction
 from store.dropped_minutes import minutes_of, note_dropped
@@ -82,7 +82,11 @@ class Upkeep:
             suspects, self._suspects = self._suspects, set()
             self.check(cursor, [one for one in segments if one.path in suspects], deep=True)
             return True
-        did = self._drop(cursor, segments, now) or self._merge(cursor, segments, now)
+        did = (
+            self._drop(cursor, segments, now)
+            or self._merge(cursor, segments, now)
+            or self._roll_up(cursor, now)
+        )
         did = did or self._forget(cursor, now) or self._filter(cursor, segments)
         if not self.keeps_retired:
             before = now - timedelta(seconds=self._settings.retired_kept_s)
@@ -125,6 +129,17 @@ class Upkeep:
             self._step("before_merge_commit")
         self._step("merged")
         self.counters["merged_segments"] += len(group)
+        return True
+
+    def _roll_up(self, cursor: Cursor, now: datetime) -> bool:
+        """The counts of one span's minutes as one."""
+        span = rollup.next_span(cursor, now)
+        if span is None:
+            return False
+        with transaction(cursor):
+            rollup.merge_span(cursor, *span)
+            self._step("before_rollup_commit")
+        self._step("rolled_up")
         return True
 
     def _filter(self, cursor: Cursor, segments: list[Segment]) -> bool:

@@ -215,6 +215,9 @@ UPKEEP_STEPS = [
     ("before_merge_commit", 2),
     ("merged", 1),
     ("merged", 3),
+    ("before_rollup_commit", 1),
+    ("before_rollup_commit", 2),
+    ("rolled_up", 1),
     ("before_drop_commit", 1),
     ("dropped", 1),
 ]

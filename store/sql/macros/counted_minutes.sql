@@ -6,7 +6,7 @@ create or replace macro is_one_step(from_time, to_time, step_us) as
 -- one of these, so that no step of whole minutes (or hours) cuts another.
 create or replace macro steps_since(from_time, to_time, step_us) as
     case
-        when is_exact(from_time, to_time) then from_time::timestamp
+        when is_exact(from_time, to_time) or is_one_step(from_time, to_time, step_us) then from_time::timestamp
         when step_us % 3600000000 = 0 then date_trunc('hour', from_time::timestamp)
         else date_trunc('minute', from_time::timestamp)
     end;
@@ -29,7 +29,18 @@ create or replace macro counted_until(from_time, to_time, step_us) as
 
 -- In which step of its window a moment lies.
 create or replace macro step_of(moment, from_time, to_time, step_us) as
-    case
-        when is_one_step(from_time, to_time, step_us) then 0
-        else (epoch_us(moment) - epoch_us(steps_since(from_time, to_time, step_us))) // step_us
-    end;
+    (epoch_us(moment) - epoch_us(steps_since(from_time, to_time, step_us))) // step_us;
+
+create or replace macro middle_of(from_time, to_time) as
+    from_time::timestamp + (to_time::timestamp - from_time::timestamp) / 2;
+
+-- Which spans of `edges_merged` may stand for their minutes: those whole in [counted_since, counted_until) and in one
+-- step. In a short window there is little to be won.
+create or replace macro whole_spans(from_time, to_time, step_us) as table
+select span_minutes, since, since + to_minutes(span_minutes) as until
+from merged_minutes
+where is_merged and not is_exact(from_time, to_time)
+  and since >= counted_since(from_time, to_time, step_us)
+  and since + to_minutes(span_minutes) <= counted_until(from_time, to_time, step_us)
+  and step_of(since, from_time, to_time, step_us)
+      = step_of(since + to_minutes(span_minutes) - interval 1 microsecond, from_time, to_time, step_us);

@@ -9,44 +9,75 @@
 -- Upgrades (101) are sessions: no latency.
 --
 -- What makes it quick: of whole minutes that are sealed the rollup has the counts, and of windows that are not
--- `is_exact` the percentiles too, so only those of short windows read every row. Rows and rollup are counted by (peer_key, kind of answer) *before* they meet the lanes, by
--- integers and short strings. Nearly every peer means the same in every minute; only those of the others
--- (and of TCP, whose denials are told by their details alone) are counted minute by minute.
+-- `is_exact` the percentiles too, merged over spans of minutes where a window has these whole; so only short windows
+-- read every row. Rows and rollup are counted by (peer_key, kind of answer) *before* they meet the lanes, by
+-- integers and short strings. Nearly every peer means the same in every minute of the window; of the others (`uneven`)
+-- each hour is taken whole if its minutes are alike, else minute by minute. TCP is told apart by its details, too.
 create or replace macro edge_facts(from_time, to_time, grain, step_us, only_no) as table
-with every_lane as materialized (
-    from lanes(from_time, to_time, grain)
+with told as materialized (
+    from legs(from_time, to_time)
 ),
-lane as materialized (
-    from every_lane
-    where only_no is null or edge_no = only_no or target_no = only_no
-       or (source_no = only_no and only_no not in (select target_no from every_lane))
-),
-active as (
-    select peer_key as lane_key, count(distinct minute) as minutes
-    from activity
-    where minute >= date_trunc('minute', from_time::timestamp) - interval 1 minute
-      and minute < to_time::timestamp + interval 1 minute
-    group by peer_key
-),
-steady_lane as materialized (
+meaning as materialized (
     select
-        lane_key, leg, view, signal, protocol, source_no, target_no, edge_no, share_service, count(*) as minutes
-    from lane
-    where not linked and not unlinked
-    group by all
+        peer_key as lane_key, leg, view, any_value(signal) as signal, any_value(protocol) as protocol, source, target,
+        share_service, unlinked, sum(bit_count(minutes)) as minutes
+    from told
+    group by lane_key, leg, view, source, target, share_service, unlinked
+),
+meant as materialized (
+    from meaning join edges_of('meaning', grain) using (source, target, protocol)
+),
+asked as materialized (
+    from meant
+    where only_no is null or edge_no = only_no or target_no = only_no
+       or (source_no = only_no and only_no not in (select target_no from meant))
+),
+active as materialized (
+    select peer_key as lane_key, "hour", minutes
+    from heard_minutes(
+        date_trunc('minute', from_time::timestamp) - interval 1 minute, minute_after(to_time::timestamp + interval 1 minute)
+    )
 ),
 uneven as materialized (
     -- Lanes of applications' spans have keys that `activity` does not know.
     select distinct lane_key
-    from steady_lane left join active using (lane_key)
-    where steady_lane.minutes is distinct from active.minutes or protocol = 'tcp'
+    from asked
+    left join (select lane_key, sum(bit_count(minutes)) as minutes from active group by lane_key) as active
+        using (lane_key)
+    where asked.minutes is distinct from active.minutes and not unlinked
 ),
+hour_lane as materialized (
+    select
+        asked.lane_key, told.hour, asked.leg, asked.view, asked.signal, asked.protocol, source_no, target_no, edge_no,
+        asked.share_service, bit_or(told.minutes) as minutes
+    from told
+    join (from asked semi join uneven using (lane_key)) as asked
+        on asked.lane_key = told.peer_key and asked.leg = told.leg and asked.view = told.view
+        and asked.source = told.source and asked.target = told.target and asked.unlinked = told.unlinked
+        and asked.share_service is not distinct from told.share_service
+    where not told.unlinked
+    group by all
+),
+-- Of those the hours whose minutes are not alike.
+odd as materialized (
+    select distinct lane_key, "hour"
+    from hour_lane join active using (lane_key, "hour")
+    where hour_lane.minutes <> active.minutes and lane_key in (select lane_key from uneven)
+),
+detailed as materialized (
+    select lane_key from uneven union select lane_key from asked where protocol = 'tcp'
+),
+-- What is counted of a key finds its lanes by the hour (-1: all are alike) and the minute (a bit; all of them where
+-- a whole hour or more is counted).
 known_lane as materialized (
-    select -1 as minute_no, * exclude (minutes) from steady_lane anti join uneven using (lane_key)
+    select distinct
+        lane_key, -1 as hour_no, first_minutes(60) as minutes, leg, view, signal, protocol, source_no, target_no, edge_no,
+        share_service
+    from asked anti join uneven using (lane_key)
+    where not unlinked
     union all by name
-    select * exclude (linked, unlinked, source_end, target_end)
-    from lane semi join uneven using (lane_key)
-    where not linked and not unlinked
+    select epoch_us("hour") // 3600000000 as hour_no, * exclude ("hour")
+    from hour_lane semi join uneven using (lane_key)
 ),
 called as materialized (
     select
@@ -71,6 +102,82 @@ uncounted as not materialized (
     union all by name
     select peer_key as lane_key, * exclude (peer_key) from called
 ),
+-- Which spans of merged minutes are whole in the window (and in a step of it), and of those the largest.
+span as materialized (
+    from whole_spans(from_time, to_time, step_us)
+),
+chosen as materialized (
+    from span
+    anti join (
+        select small.span_minutes, small.since
+        from span as small
+        cross join (select distinct span_minutes as large_minutes from span)
+        join span as large on large.span_minutes = large_minutes
+            and large.since = time_bucket(to_minutes(large_minutes), small.since)
+        where large_minutes > small.span_minutes
+    ) using (span_minutes, since)
+),
+merging as materialized (
+    select span.*, chosen.since is not null as is_open, false as is_apart
+    from span left join chosen using (span_minutes, since)
+    where chosen.since is not null or (span_minutes = 60 and exists (from uneven))
+),
+-- The minutes that are read as such: `is_open` ones of every key that is alike throughout, `is_apart` ones of
+-- the uneven, and of these those of odd hours.
+single as materialized (
+    select minute, covered.minute is null as is_open, whole.since is null as is_apart
+    from (
+        select counted_since(from_time, to_time, step_us) + to_minutes(range::integer) as minute
+        from range(0, (epoch_us(to_time::timestamp) - epoch_us(from_time::timestamp)) // 60000000)
+        where minute < counted_until(from_time, to_time, step_us)
+    )
+    left join (
+        select distinct unnest(range(since, until, interval 1 minute)) as minute from chosen
+    ) as covered using (minute)
+    left join (from span where span_minutes = 60) as whole on whole.since = date_trunc('hour', minute)
+    where covered.minute is null or (
+        exists (from uneven) and (whole.since is null or date_trunc('hour', minute) in (select "hour" from odd))
+    )
+),
+rolled as materialized (
+    select
+        peer_key as lane_key, case when is_uneven then epoch_us(since) // 3600000000 else -1 end as hour_no,
+        case when is_uneven and span_minutes = 1 then minute_bit(since) else first_minutes(60) end as minute_bit,
+        step_of(since, from_time, to_time, step_us) as bucket, status_code, grpc_status, response_flags, tls,
+        case when status_code is null then details_class end as details, "rows" as requests,
+        duration_us_sum as duration_us, duration_rows as timed, attempts, attempts_rows as attempts_known,
+        request_bytes, response_bytes, latency
+    from (
+        select *, peer_key in (select lane_key from uneven) as is_uneven
+        from (
+            -- Mostly some spans and minutes at either end of the window: each half is read between its own.
+            from merged_at('merging', 1440, from_time, to_time)
+            union all by name
+            from merged_at('merging', 360, from_time, middle_of(from_time, to_time))
+            union all by name
+            from merged_at('merging', 360, middle_of(from_time, to_time), to_time)
+            union all by name
+            from merged_at('merging', 60, from_time, middle_of(from_time, to_time))
+            union all by name
+            from merged_at('merging', 60, middle_of(from_time, to_time), to_time)
+            union all by name
+            from merged_at('merging', 10, from_time, middle_of(from_time, to_time))
+            union all by name
+            from merged_at('merging', 10, middle_of(from_time, to_time), to_time)
+            union all by name
+            from sealed_at('single', from_time, middle_of(from_time, to_time))
+            union all by name
+            from sealed_at('single', middle_of(from_time, to_time), to_time)
+        )
+    )
+    where case
+        when not is_uneven then is_open
+        when span_minutes = 60 then (peer_key, since) not in (select (lane_key, "hour") from odd)
+        when span_minutes = 1
+            then is_apart or (peer_key, date_trunc('hour', since)) in (select (lane_key, "hour") from odd)
+        else false
+    end
+),
 -- Rows that do not show their direct caller (see `claims`); what no caller's row claims stays `unknown`'s.
 loose as materialized (
     select
@@ -79,10 +186,15 @@ loose as materialized (
         duration_us, attempts, request_bytes, response_bytes
     from observations_stored
     where may_be_loose() and time >= from_time::timestamp and time < to_time::timestamp
-      and peer_key in (select lane_key from every_lane where unlinked)
+      and peer_key in (select lane_key from meaning where unlinked)
+),
+calling as materialized (
+    select peer_key as lane_key, leg, false as linked, epoch_us("hour") // 60000000 + minute as minute_no
+    from told, (select unnest(range(60)) as minute)
+    where may_be_loose() and leg = 'out' and (minutes >> minute::ubigint) & 1 = 1
 ),
 claimed as (
-    from claims('loose', 'every_lane', from_time, to_time)
+    from claims('loose', 'calling', from_time, to_time)
 ),
 found as materialized (
     select
@@ -95,37 +207,43 @@ found as materialized (
 ),
 -- Of a gateway's row only the leg towards it is loose: what it called is known, and counted with `seen`.
 loose_lane as materialized (
-    from lane where linked or unlinked
+    select
+        asked.lane_key, linked, epoch_us(told.hour) // 60000000 + minute as minute_no,
+        case when linked then 'in' else asked.leg end as leg, case when linked then 'server' else asked.view end as view,
+        asked.signal, asked.protocol, source_no, target_no, edge_no, asked.share_service
+    from told
+    join asked
+        on asked.lane_key = told.peer_key and asked.leg = told.leg and asked.view = told.view
+        and asked.source = told.source and asked.target = told.target and asked.unlinked = told.unlinked
+        and asked.share_service is not distinct from told.share_service,
+        (select unnest(range(60)) as minute), (values (true), (false)) as ways(linked)
+    where may_be_loose() and (told.minutes >> minute::ubigint) & 1 = 1
+      and case when linked then told.leg = 'out' else told.unlinked end
 ),
 counted as (
     -- `in` as a value, not as a condition: as one the planner, who cannot know how few keys are uneven,
     -- would rather build its hash table from every row of the window.
     select
         lane_key,
-        case when lane_key in (select lane_key from uneven) then epoch_us(time) // 60000000 else -1 end as minute_no,
+        case when lane_key in (select lane_key from uneven) then epoch_us(time) // 3600000000 else -1 end as hour_no,
+        case when lane_key in (select lane_key from uneven) then minute_bit(time) else first_minutes(60) end as minute_bit,
         step_of(time, from_time, to_time, step_us) as bucket, status_code, grpc_status, response_flags, tls,
-        case when lane_key in (select lane_key from uneven) and status_code is null then response_code_details end as details,
+        case when lane_key in (from detailed) and status_code is null then response_code_details end as details,
         count(*) as requests, saturated(sum(duration_us)) as duration_us, count(duration_us) as timed,
         sum(attempts)::bigint as attempts, count(attempts) as attempts_known,
         saturated(sum(request_bytes)) as request_bytes, saturated(sum(response_bytes)) as response_bytes
     from uncounted
     group by all
     union all
-    select
-        peer_key,
-        case when peer_key in (select lane_key from uneven) then epoch_us(minute) // 60000000 else -1 end,
-        step_of(minute, from_time, to_time, step_us), status_code, grpc_status, response_flags, tls,
-        case when status_code is null then details_class end,
-        "rows", duration_us_sum, duration_rows, attempts, attempts_rows, request_bytes, response_bytes
-    from edges_1m
-    where minute >= counted_since(from_time, to_time, step_us)
-      and minute < counted_until(from_time, to_time, step_us)
+    select * exclude (latency) from rolled
 ),
 tallied as (
-    select * exclude (lane_key, minute_no) from counted join known_lane using (lane_key, minute_no)
+    select counted.* exclude (lane_key, hour_no, minute_bit), known_lane.* exclude (lane_key, hour_no, minutes)
+    from counted join known_lane on known_lane.lane_key = counted.lane_key and known_lane.hour_no = counted.hour_no
+        and known_lane.minutes & minute_bit <> 0
     union all by name
     select
-        * exclude (lane_key, minute_no, linked, unlinked, source_end, target_end, duration_us, attempts),
+        * exclude (lane_key, minute_no, linked, duration_us, attempts),
         1 as requests, duration_us, (duration_us is not null)::bigint as timed,
         attempts, (attempts is not null)::bigint as attempts_known
     from found join loose_lane using (lane_key, minute_no, linked)
@@ -149,9 +267,12 @@ place as materialized (
         )
     )
 ),
-grouped_lane as materialized (
-    select lane_key, minute_no, unnest(groups)::integer as group_no
+placed_lane as materialized (
+    select lane_key, hour_no, minutes, place_no::integer as place_no, groups
     from known_lane join place using (edge_no, view, leg)
+),
+grouped_lane as materialized (
+    select lane_key, hour_no, minutes, unnest(groups)::integer as group_no from placed_lane
 ),
 -- Where rows tell the percentiles.
 ranked as (
@@ -161,10 +282,13 @@ ranked as (
         from (
             select
                 lane_key, step_of(time, from_time, to_time, step_us) as bucket, status_code, duration_us,
-                case when lane_key in (select lane_key from uneven) then epoch_us(time) // 60000000 else -1 end as minute_no
+                case when lane_key in (select lane_key from uneven) then epoch_us(time) // 3600000000 else -1 end as hour_no,
+                case when lane_key in (select lane_key from uneven) then minute_bit(time) else first_minutes(60) end
+                    as minute_bit
             from seen
-        )
-        join grouped_lane using (lane_key, minute_no)
+        ) as told
+        join grouped_lane on grouped_lane.lane_key = told.lane_key and grouped_lane.hour_no = told.hour_no
+            and minutes & minute_bit <> 0
         where duration_us is not null and status_code is distinct from 101
         union all
         select bucket, unnest(groups)::integer, duration_us
@@ -175,41 +299,35 @@ ranked as (
     group by all
 ),
 -- Where the rollup does: how many measurements lie in each bucket of latency.
-bucketed as (
+told_latency as not materialized (
     select
-        lane_key, case when lane_key in (select lane_key from uneven) then epoch_us(time) // 60000000 else -1 end as minute_no,
-        step_of(time, from_time, to_time, step_us) as bucket, latency_bucket(duration_us) as latency_bucket, count(*) as n
+        lane_key, latency_bucket(duration_us) as latency_bucket, step_of(time, from_time, to_time, step_us) as bucket,
+        case when lane_key in (select lane_key from uneven) then epoch_us(time) // 3600000000 else -1 end as hour_no,
+        case when lane_key in (select lane_key from uneven) then minute_bit(time) else first_minutes(60) end as minute_bit,
+        count(*) as n
     from uncounted
-    where duration_us is not null and status_code is distinct from 101 and not is_exact(from_time, to_time)
+    where duration_us is not null and status_code is distinct from 101
     group by all
-    union all
-    select
-        peer_key, case when peer_key in (select lane_key from uneven) then epoch_us(minute) // 60000000 else -1 end,
-        step_of(minute, from_time, to_time, step_us), unnest(map_keys(latency)), unnest(map_values(latency))
-    from edges_1m
-    where minute >= counted_since(from_time, to_time, step_us)
-      and minute < counted_until(from_time, to_time, step_us)
-      and status_code is distinct from 101 and not is_exact(from_time, to_time)
 ),
-placed as (
-    select bucket, groups, latency_bucket, sum(n)::bigint as n
-    from (
-        select bucket, edge_no, view, leg, latency_bucket, n
-        from bucketed join known_lane using (lane_key, minute_no)
-        union all
-        select bucket, edge_no, view, leg, latency_bucket(duration_us), 1
-        from found join loose_lane using (lane_key, minute_no, linked)
-        where duration_us is not null and status_code is distinct from 101 and not is_exact(from_time, to_time)
-    )
-    join place using (edge_no, view, leg)
-    group by all
+found_latency as not materialized (
+    select bucket, place_no::integer as place_no, latency_bucket(duration_us) as latency_bucket
+    from found join loose_lane using (lane_key, minute_no, linked) join place using (edge_no, view, leg)
+    where duration_us is not null and status_code is distinct from 101
+),
+bucketed as (
+    select * from latency_at('rolled', 'told_latency', 'found_latency', 'placed_lane')
+    where not is_exact(from_time, to_time)
 ),
 reached as (
     select
-        bucket, group_no, latency_bucket, sum(n) over upto as reached, sum(n) over (partition by bucket, group_no) as total
+        bucket, group_no, bucket_duration_us(latency_bucket) as duration_us, (sum(n) over upto)::bigint as reached,
+        (sum(n) over (partition by bucket, group_no))::bigint as total
     from (
         select bucket, group_no, latency_bucket, sum(n)::bigint as n
-        from (select * exclude (groups), unnest(groups)::integer as group_no from placed)
+        from (
+            select bucket, latency_bucket, n, unnest(groups)::integer as group_no
+            from bucketed join place using (place_no)
+        )
         group by all
     )
     window upto as (partition by bucket, group_no order by latency_bucket)
@@ -218,8 +336,8 @@ measured as (
     select bucket, group_no, null as signal, quantiles_us from ranked
     union all
     select bucket, group_no, 'rollup', [
-        quantile_of_buckets(0.5, reached, total, latency_bucket), quantile_of_buckets(0.9, reached, total, latency_bucket),
-        quantile_of_buckets(0.95, reached, total, latency_bucket), quantile_of_buckets(0.99, reached, total, latency_bucket)
+        quantile_of_buckets(0.5, reached, total, duration_us), quantile_of_buckets(0.9, reached, total, duration_us),
+        quantile_of_buckets(0.95, reached, total, duration_us), quantile_of_buckets(0.99, reached, total, duration_us)
     ]
     from reached
     group by bucket, group_no

@@ -1,7 +1,8 @@
 -- By how many minutes the clocks of two proxies may differ.
 create or replace macro clocks_differ() as 5;
 
--- What each reported tuple means in each minute: its *legs*. One row per (peer_key, minute, leg, view):
+-- What each reported tuple means: its *legs*. One row per (peer_key, hour, leg, view) and meaning, with the `minutes`
+-- of the hour that have it (a set, see `minute_sets`):
 --   leg   'out'  the reporter called somebody   (source, gateway, waypoint)
 --         'in'   somebody called the reporter   (destination, gateway, waypoint)
 --   view  'client' what callers got (each request once) | 'server' what each instance received
@@ -14,143 +15,188 @@ create or replace macro clocks_differ() as 5;
 -- waypoint, gateway or sidecar tells of, and takes none of them away.
 create or replace macro legs(from_time, to_time) as table
 with heard as materialized (
-    select peer_key, minute, minute + interval '59.999999 seconds' as moment
-    from activity
-    where minute >= date_trunc('minute', from_time::timestamp) - interval 1 minute
-      and minute < to_time::timestamp + interval 1 minute
-    group by all
-    having sum("rows") > 0
+    from heard_minutes(
+        date_trunc('minute', from_time::timestamp) - interval 1 minute, minute_after(to_time::timestamp + interval 1 minute)
+    )
+),
+proxies as materialized (
+    from proxy_holders()
+),
+addresses as materialized (
+    from address_holders()
+),
+peer as materialized (
+    select
+        *, proxy_name(reporter, emitter, source_ip, destination_ip) as name, signal_rank(signal) as rank,
+        signal = 'ztunnel' as is_l4,
+        case when principal_account(source_principal) is not null then hash('principal', source_principal) end as named_end
+    from peers
+    where signal <> 'app_span'
 ),
 told as materialized (
-    select
-        heard.peer_key, heard.minute, peers.signal, signal_rank(peers.signal) as rank, peers.reporter,
-        peers.signal = 'ztunnel' as is_l4, peers.protocol, peers.service_host, peers.subset, peers.destination_ip,
-        peers.source_ip, peers.background,
-        coalesce(here.proxy, peers.name) as proxy,
-        coalesce(caller.proxy, '@' || peers.source_ip) as caller,
-        callee.proxy as callee,
-        coalesce(here.service, peers.service_host) as own_service,
-        coalesce(here.who, hash('emitter', peers.name)) as here_end,
-        coalesce(caller.who, peers.named_end, hash('unknown')) as caller_end,
-        callee.who as callee_end
-    from heard
-    join (
+    select * from (
         select
-            *, proxy_name(reporter, emitter, source_ip, destination_ip) as name,
-            case when principal_account(source_principal) is not null then hash('principal', source_principal) end
-                as named_end
-        from peers
-        where signal <> 'app_span'
-    ) as peers using (peer_key)
-    left join proxy_history as here
-        on here.emitter = peers.name and heard.moment >= here.since and heard.moment < here.until
-    left join address_history as caller
-        on caller.address = peers.source_ip and heard.moment >= caller.since and heard.moment < caller.until
-    left join address_history as callee
-        on callee.address = peers.destination_ip and heard.moment >= callee.since and heard.moment < callee.until
+            peer_key, heard.hour, peer.signal, rank, peer.reporter, is_l4, peer.protocol, peer.service_host, peer.subset,
+            peer.destination_ip, peer.source_ip, peer.background,
+            coalesce(here.proxy, peer.name) as proxy,
+            coalesce(caller.proxy, '@' || peer.source_ip) as caller,
+            callee.proxy as callee,
+            coalesce(here.service, peer.service_host) as own_service,
+            coalesce(here.who, hash('emitter', peer.name)) as here_end,
+            coalesce(caller.who, peer.named_end, hash('unknown')) as caller_end,
+            callee.who as callee_end,
+            heard.minutes & minutes_held(heard.hour, here.since, here.until)
+                & minutes_held(heard.hour, caller.since, caller.until)
+                & minutes_held(heard.hour, callee.since, callee.until) as minutes
+        from heard
+        join peer using (peer_key)
+        left join proxies as here
+            on here.name = peer.name and here.since < heard.hour + interval 1 hour and here.until > heard.hour
+        left join addresses as caller
+            on caller.name = peer.source_ip and caller.since < heard.hour + interval 1 hour and caller.until > heard.hour
+        left join addresses as callee
+            on callee.name = peer.destination_ip and callee.since < heard.hour + interval 1 hour
+            and callee.until > heard.hour
+    )
+    where minutes <> 0
 ),
 -- Metrics come between files and spans; their edges are `metric_facts`, here they only outdo spans.
 outdone as materialized (
+    select proxy, date_trunc('hour', minute) as "hour", leg, callee, bit_or(minute_bit(minute)) as minutes
     from metric_outdone(from_time, to_time)
+    group by all
 ),
 -- Invariant 5a: of each proxy and minute only the most complete signal counts.
-best as (
-    select proxy, minute, is_l4, min(rank) as rank from told where proxy is not null group by all
+better as (
+    select *, bit_or(minutes) over (
+        partition by proxy, "hour", is_l4 order by rank rows between unbounded preceding and 1 preceding
+    ) as by_better
+    from (
+        select proxy, "hour", is_l4, rank, bit_or(minutes) as minutes from told where proxy is not null group by all
+    )
 ),
 counted as materialized (
-    select told.* from told left join best using (proxy, minute, is_l4)
-    where told.proxy is null or told.rank = best.rank
+    select * from (
+        select told.* replace (minutes_without(told.minutes, by_better) as minutes)
+        from told
+        left join (from better where by_better is not null) as better using (proxy, "hour", is_l4, rank)
+    )
+    where minutes <> 0
 ),
 -- Invariant 5b: did the calling instance speak for itself, in this minute or the next to it?
-spoke as (
+voice as materialized (
+    select proxy, "hour", rank, is_l4, protocol = 'tcp' as is_tcp, bit_or(minutes) as minutes
+    from counted
+    where reporter <> 'destination' and proxy is not null
+    group by all
+),
+-- Any access log tells of every request: of two the caller's counts, be it a file beside ALS.
+spoke as materialized (
     select
-        proxy, minute, min(rank) filter (not is_l4) as rank, bool_or(is_l4) as by_l4,
-        bool_or(not is_l4 and protocol = 'tcp') as by_tcp, bool_or(not is_l4 and rank <> 4) as by_rows
+        proxy, "hour",
+        bit_or(minutes) filter (not is_l4 and rank <= 3) as by_log, bit_or(minutes) filter (not is_l4) as by_any,
+        bit_or(minutes) filter (is_l4) as by_l4, bit_or(minutes) filter (not is_l4 and is_tcp) as by_tcp,
+        bit_or(minutes) filter (not is_l4 and rank <> 4) as by_rows
     from (
-        select proxy, minute + to_minutes(step) as minute, rank, is_l4, protocol
-        from (
-            select distinct proxy, minute, rank, is_l4, protocol from counted
-            where reporter <> 'destination' and proxy is not null
-        ), (values (-1), (0), (1)) as nearby(step)
+        select proxy, "hour", rank, is_l4, is_tcp, minutes from minutes_around('voice', 1)
         union all
-        select proxy, minute, 4, false, null from outdone where leg = 'out' and callee is null
+        select proxy, "hour", 4, false, false, minutes from outdone where leg = 'out' and callee is null
     )
-    group by proxy, minute
+    group by proxy, "hour"
 ),
 -- Which callers that send spans a callee reports by better than those, by the callee itself and by its service.
-heard_better as (
-    select distinct caller as proxy, minute + to_minutes(step) as minute, unnest([proxy, own_service]) as callee
+better_heard as materialized (
+    select caller as proxy, "hour", callee, bit_or(minutes) as minutes
     from (
+        select caller, "hour", minutes, unnest([proxy, own_service]) as callee
         from counted
         where reporter <> 'source' and rank < 5 and not is_l4
           and caller in (select proxy from counted where reporter <> 'destination' and rank = 5)
-    ), (values (-1), (0), (1)) as nearby(step)
+    )
+    group by all
+),
+heard_better as materialized (
+    select proxy, "hour", callee, bit_or(minutes) as minutes from minutes_around('better_heard', 1) group by all
 ),
 spans_out as (
     -- Outbound spans, without those whose callee reports this caller by something better.
-    select spans.*
+    select spans.* replace (
+        minutes_without(minutes_without(minutes_without(minutes_without(
+            spans.minutes, by_callee.minutes), by_service.minutes), by_metrics.minutes), of_service.minutes
+        ) as minutes
+    )
     from counted as spans
     left join heard_better as by_callee
-        on by_callee.proxy = spans.proxy and by_callee.minute = spans.minute and by_callee.callee = spans.callee
+        on by_callee.proxy = spans.proxy and by_callee.hour = spans.hour and by_callee.callee = spans.callee
     left join heard_better as by_service
-        on by_service.proxy = spans.proxy and by_service.minute = spans.minute
+        on by_service.proxy = spans.proxy and by_service.hour = spans.hour
         and by_service.callee = spans.service_host
+    left join outdone as by_metrics
+        on by_metrics.proxy = spans.proxy and by_metrics.hour = spans.hour and by_metrics.leg = 'out'
+        and by_metrics.callee is null
+    left join outdone as of_service
+        on of_service.proxy = spans.proxy and of_service.hour = spans.hour and of_service.leg = 'out'
+        and of_service.callee = spans.service_host
     where spans.reporter <> 'destination' and spans.rank = 5
-      and by_callee.proxy is null and by_service.proxy is null
-      and not exists (
-          from outdone
-          where outdone.proxy = spans.proxy and outdone.minute = spans.minute and leg = 'out'
-            and coalesce(outdone.callee = spans.service_host, outdone.callee is null)
-      )
 ),
 outbound as (
     select * from counted where reporter <> 'destination' and rank < 5 and counts_background(background)
     union all
-    select * from spans_out where counts_background(background)
+    select * from spans_out where minutes <> 0 and counts_background(background)
 ),
 heard_in as materialized (
-    select counted.*, case
-        when is_l4 then coalesce(by_l4 or by_tcp, false)
-        -- Any access log tells of every request: of two the caller's counts, be it a file beside ALS.
-        else coalesce(spoke.rank <= greatest(counted.rank, 3), false) or (protocol = 'tcp' and coalesce(by_l4, false))
+    select *, minutes & case
+        when is_l4 then coalesce(by_l4, 0) | coalesce(by_tcp, 0)
+        when protocol = 'tcp' then coalesce(by_requests, 0) | coalesce(by_l4, 0)
+        else coalesce(by_requests, 0)
     end as covered
-    from counted
-    left join spoke on spoke.proxy = counted.caller and spoke.minute = counted.minute
-    -- A connection that carried the requests of a proxy which reports those (a waypoint, a gateway) repeats them.
-    where not (is_l4 and coalesce(by_rows and not by_tcp and not by_l4, false))
-      and reporter <> 'source' and counts_background(background) and (counted.rank < 5 or not exists (
-        from outdone
-        where outdone.proxy = counted.proxy and outdone.minute = counted.minute and leg = 'in'
-    ))
+    from (
+        select
+            counted.* replace (minutes_without(minutes_without(
+                counted.minutes,
+                -- A connection that carried the requests of a proxy which reports those repeats them.
+                case when is_l4 then minutes_without(minutes_without(by_rows, by_tcp), by_l4) end),
+                case when rank = 5 then by_metrics.minutes end
+            ) as minutes),
+            by_l4, by_tcp, case when rank <= 3 then by_log else by_any end as by_requests
+        from counted
+        left join spoke on spoke.proxy = counted.caller and spoke.hour = counted.hour
+        left join outdone as by_metrics
+            on by_metrics.proxy = counted.proxy and by_metrics.hour = counted.hour and by_metrics.leg = 'in'
+        where reporter <> 'source' and counts_background(background)
+    )
+    where minutes <> 0
 ),
 -- The callers who did not: did they within the minutes that two clocks may differ?
 quiet as materialized (
-    select peers.peer_key, here.proxy, signal_rank(peers.signal) as rank, here.since, here.until
-    from peers
-    join proxy_history as here
-        on here.emitter = proxy_name(peers.reporter, peers.emitter, peers.source_ip, peers.destination_ip)
-    where here.proxy in (select caller from heard_in where not covered and not is_l4)
-      and peers.reporter <> 'destination' and peers.signal not in ('app_span', 'ztunnel')
+    select heard.hour, holder.proxy, peer.rank, bit_or(heard.minutes & minutes_within(heard.hour, holder.since, holder.until)) as minutes
+    from peer
+    join proxies as holder on holder.name = peer.name
+    join heard_minutes(
+        date_trunc('minute', from_time::timestamp) - to_minutes(clocks_differ() + 1),
+        minute_after(to_time::timestamp + to_minutes(clocks_differ() + 1))
+    ) as heard on heard.peer_key = peer.peer_key
+    where holder.proxy in (select caller from heard_in where covered <> minutes and not is_l4)
+      and peer.reporter <> 'destination' and not is_l4
+    group by all
 ),
-around as (
-    select proxy, minute + to_minutes(step) as minute, min(rank) as rank
-    from activity
-    join quiet using (peer_key), (select unnest(range(-clocks_differ(), clocks_differ() + 1)) as step)
-    where minute >= date_trunc('minute', from_time::timestamp) - to_minutes(clocks_differ() + 1)
-      and minute < to_time::timestamp + to_minutes(clocks_differ() + 1)
-      and minute + interval '59.999999 seconds' >= since and minute + interval '59.999999 seconds' < until
+around as materialized (
+    select proxy, "hour", bit_or(minutes) filter (rank <= 3) as by_log, bit_or(minutes) as by_any
+    from minutes_around('quiet', clocks_differ())
     group by all
 ),
 inbound as (
-    select
-        heard_in.* replace (
-            covered or (not is_l4 and coalesce(around.rank <= greatest(heard_in.rank, 3), false)) as covered
-        )
+    select heard_in.* replace (
+        case
+            when is_l4 then covered
+            else covered | (heard_in.minutes & coalesce(case when rank <= 3 then around.by_log else around.by_any end, 0))
+        end as covered
+    )
     from heard_in
-    left join around on around.proxy = heard_in.caller and around.minute = heard_in.minute
+    left join around on around.proxy = heard_in.caller and around.hour = heard_in.hour
 )
 select
-    peer_key, minute, 'out' as leg, 'client' as view, signal, protocol, here_end as source,
+    peer_key, "hour", minutes, 'out' as leg, 'client' as view, signal, protocol, here_end as source,
     case
         when callee_end is not null then callee_end
         -- An answer (for a span the subset stands only where one came) from an unknown address.
@@ -166,16 +212,26 @@ select
 from outbound
 union all
 select
-    peer_key, minute, 'in', unnest(case when covered then ['server'] else ['server', 'client'] end), signal, protocol,
-    caller_end, here_end, own_service, source_ip is null and signal <> 'span'
-from inbound
+    peer_key, "hour", part.minutes, 'in', part.view, signal, protocol, caller_end, here_end, own_service,
+    source_ip is null and signal <> 'span'
+from (
+    select *, unnest([
+        struct_pack("view" := 'server', minutes := minutes),
+        struct_pack("view" := 'client', minutes := minutes_without(minutes, covered))
+    ]) as part
+    from inbound
+)
+where part.minutes <> 0
 union all
 -- Applications' spans (see `span_links`): only where the mesh does not tell the same.
 select
-    lane_key, minute, case when reporter = 'source' then 'out' else 'in' end,
+    lane_key, "hour", minutes, case when reporter = 'source' then 'out' else 'in' end,
     unnest(case when reporter = 'source' then ['client'] when is_told then ['server'] else ['server', 'client'] end),
     'span', protocol, source, target, share_service, false
 from (
-    select distinct lane_key, minute, reporter, is_told, protocol, source, target, share_service
+    select
+        lane_key, date_trunc('hour', minute) as "hour", reporter, is_told, protocol, source, target, share_service,
+        bit_or(minute_bit(minute)) as minutes
     from span_links(from_time, to_time)
+    group by all
 );

@@ -30,6 +30,8 @@ create table if not exists {{known}}.peers (
     target_kind varchar, target_system varchar, target_name varchar, background varchar
 );
 create table if not exists {{known}}.activity (minute timestamp not null, peer_key ubigint not null, "rows" bigint not null);
+-- The same by hour: in which of its minutes (bits, see `minute_sets`). Several rows of an hour add up by bit_or.
+create table if not exists {{known}}.activity_1h ("hour" timestamp not null, peer_key ubigint not null, minutes ubigint not null);
 create table if not exists {{known}}.identity_facts (
     emitter varchar, address varchar, evidence varchar, first_time timestamp, last_time timestamp,
     node_type varchar, cluster varchar, namespace varchar, pod varchar, workload varchar, app varchar,
@@ -50,6 +52,18 @@ create table if not exists {{known}}.edges_1m (
     response_flags varchar, details_class varchar, tls varchar, "rows" bigint not null,
     duration_us_sum bigint, duration_rows bigint not null, latency map(integer, ubigint),
     request_bytes bigint, response_bytes bigint, attempts bigint, attempts_rows bigint
+);
+
+-- `edges_1m` merged over spans of minutes (10, 60, 360, 1440), and which spans there are: one that is not merged yet
+-- has no rows; one that is has all of them, those that came late in rows of their own.
+create table if not exists {{known}}.edges_merged (
+    span_minutes integer not null, since timestamp not null, peer_key ubigint not null, status_code integer,
+    grpc_status integer, response_flags varchar, details_class varchar, tls varchar, "rows" bigint not null,
+    duration_us_sum bigint, duration_rows bigint not null, latency map(integer, ubigint),
+    request_bytes bigint, response_bytes bigint, attempts bigint, attempts_rows bigint
+);
+create table if not exists {{known}}.merged_minutes (
+    span_minutes integer not null, since timestamp not null, is_merged boolean not null
 );
 
 -- Minutes of which rows were dropped or lost: their counts stay.
