@@ -74,77 +74,20 @@ def _ask(server: Any, seconds: int) -> tuple[list[float], Any]:
 
 
 def make_folder(data: Path) -> str:
-    """A folder of seven and a half days; returns what was made. Takes some three minutes."""
+    """A folder of seven and a half days; returns what was made. Takes some five minutes."""
     total = write_journal(data / "journal", WORKLOADS, late=False)
-    store = Store(StoreSettings(data_dir=data))
+    store = Store(StoreSettings(data_dir=data, memory_limit="2GB"))
     store.open()
     store.poll_once()
+    midnight = datetime(_END.year, _END.month, _END.day)
+    started = time.perf_counter()
     with contextlib.closing(store.database.cursor()) as cursor:
-        cursor.execute("SET memory_limit = '2GB'")
-        midnight = datetime(_END.year, _END.month, _END.day)
-        for table in ("edges_1m", "activity"):
-            _repeat_minutes(cursor, table, midnight - _DAY, midnight)
         cursor.execute(
-            "INSERT INTO catalogue.activity_1h SELECT date_trunc('hour', minute), peer_key, "
-            "bit_or(1::UBIGINT << date_part('minute', minute)::UBIGINT) FROM catalogue.activity "
-            "WHERE minute < ? GROUP BY ALL",
-            [midnight],
+            "CREATE TEMP TABLE pattern AS SELECT (epoch_us(minute) - epoch_us(?::TIMESTAMP)) // 60000000 AS turn, * "
+            "FROM catalogue.edges_1m WHERE minute >= ? AND minute < ?",
+            [_END, _END, _END + 3 * _MINUTE],
         )
-        started = time.perf_counter()
-        spans = _merge(cursor, midnight)
-        merged = time.perf_counter() - started
-        for days in range(1, _DAYS):
-            _copy(cursor, midnight - _DAY, midnight, -days * _DAY, midnight)
-        _copy(cursor, midnight - _DAY, midnight, _DAY, _END)
-        made = ", ".join(
-            f"{one(cursor.execute(f'SELECT count(*) FROM catalogue.{table}'))[0] / 1e6:.1f} million rows of {table}"
-            for table in ("edges_1m", "edges_merged")
-        )
-    store.stop()
-    size = (data / "catalogue.duckdb").stat().st_size / 1e9
-    return (
-        f"{total:,} rows of 5 minutes, counts of {_DAYS}.5 days ({made}; {size:.1f} GB); "
-        f"a day's {spans} spans were merged in {merged:.0f} s"
-    )
-
-
-def _repeat_minutes(cursor: Cursor, table: str, since: datetime, until: datetime) -> None:
-    """The counts of the first three minutes of rows, for every minute of [since, until)."""
-    minutes = (until - since) // _MINUTE
-    cursor.execute(
-        f"CREATE TEMP TABLE pattern AS SELECT (epoch_us(minute) - epoch_us(?::TIMESTAMP)) // 60000000 AS turn, * "
-        f"FROM catalogue.{table} WHERE minute >= ? AND minute < ?",
-        [_END, _END, _END + 3 * _MINUTE],
-    )
-    cursor.execute(
-        f"INSERT INTO catalogue.{table} SELECT ?::TIMESTAMP + to_minutes(nth::INTEGER), "
-        "pattern.* EXCLUDE (turn, minute) "
-        f"FROM range({minutes}) AS made(nth) JOIN pattern ON turn = nth % 3 ORDER BY nth",
-        [since],
-    )
-    cursor.execute("DROP TABLE pattern")
-
-
-def _merge(cursor: Cursor, until: datetime) -> int:
-    """Every span of the minutes before ``until``, as the store's upkeep does."""
-    cursor.execute("DELETE FROM catalogue.merged_minutes")
-    rollup.list_spans(cursor, "(SELECT DISTINCT minute FROM catalogue.edges_1m)")
-    spans = 0
-    while (span := rollup.next_span(cursor, until + rollup.SETTLED)) is not None:
-        with transaction(cursor):
-            rollup.merge_span(cursor, *span)
-        spans += 1
-    return spans
-
-
-def _copy(cursor: Cursor, since: datetime, until: datetime, by: timedelta, before: datetime) -> None:
-    """Everything counted in [since, until), once more ``by`` earlier or later, as far as it ended by ``before``."""
-    lengths = {"edges_1m": ("minute", "1"), "activity": ("minute", "1"), "activity_1h": ("hour", "60")}
-    lengths |= {"edges_merged": ("since", "span_minutes"), "merged_minutes": ("since", "span_minutes")}
-    for table, (column, minutes) in lengths.items():
-        cursor.execute(
-            f'INSERT INTO catalogue.{table} SELECT * REPLACE ("{column}" + ? AS "{column}") FROM catalogue.{table} '
-            f'WHERE "{column}" >= ? AND "{column}" < ? AND "{column}" + ? + to_minutes({minutes}) <= ?',
-            [by, since, until, by, before],
-        )
-    cursor.execute("CHECKPOINT catalogue")
+        for hour in range(-_DAYS * 24, (_END - midnight) // _HOUR):
+            _hour_of_counts(cursor, midnight + hour * _HOUR)
+            store.upkeep.turn_all(cursor, store, midnight + (hour + 1) * _HOUR + rollup.SETTLED)
+    took = time.perf_counter() - started

@@ -25,7 +25,7 @@ POSITIONS = "follow/positions"
 """In a data folder: how far followed logs were read (`collector/follow_positions.py`)."""
 
 _PATH = re.compile(
-    r"segments/[a-z_]+/date=\d{4}-\d\d-\d\d/hour=\d\d/[\w.-]+\.parquet|"
+    r"segments/[a-z0-9_]+/date=\d{4}-\d\d-\d\d/hour=\d\d/[\w.-]+\.parquet|"
     r"catalogue-\d{8}T\d{12}Z\.duckdb|positions-\d{8}T\d{12}Z"
 )
 _CHUNK = 1 << 20

@@ -19,8 +19,8 @@ from store.errors import NewerStore, OlderStore
 from store.frames import ExportMark
 from store.statements import sql
 
-VERSION = 4
-MIGRATIONS = {3: "schema/migrate_3"}
+VERSION = 5
+MIGRATIONS = {3: "schema/migrate_3", 4: "schema/migrate_4"}
 """What brings a folder of a version to the next one, when it is opened; older ones are refused."""
 
 

@@ -1,4 +1,4 @@
-"""Small segments of an hour → few larger ones: a question opens a file for each it meets.
+"""Small segments of an hour (of the rollup: of a day) → few larger ones: a question opens a file for each it meets.
 
 What must stay true: no row is missing or doubled for any reader, at any crash. The new file names in its
 metadata those it replaces; they stay on the disk until the catalogue's file, not only its log, lists the new one
@@ -18,7 +18,8 @@ import pyarrow.parquet as pq
 
 from store.catalogue import Segment
 from store.database import Cursor, one
-from store.relations import rows_sql
+from store.physical import ROLLUPS
+from store.relations import parquet_sql, rows_sql
 from store.segments import put_in_place
 from store.statements import literal, sql
 
@@ -49,12 +50,12 @@ def groups(segments: list[Segment], now: datetime) -> Iterator[list[Segment]]:
     small = [
         segment
         for segment in segments
-        if segment.rows < _SMALL_ROWS and hour_of(segment) + timedelta(hours=1) + _SETTLED <= now
+        if segment.rows < _SMALL_ROWS and _end_of(segment) + _SETTLED <= now
     ]
     small.sort(
-        key=lambda segment: (Path(segment.path).parent, segment.earliest or datetime.max, segment.path)
+        key=lambda segment: (_neighbourhood(segment), segment.earliest or datetime.max, segment.path)
     )
-    for _, neighbours in groupby(small, key=lambda segment: Path(segment.path).parent):
+    for _, neighbours in groupby(small, key=_neighbourhood):
         group: list[Segment] = []
         for segment in neighbours:
             if sum(one.rows for one in group) + segment.rows > _MERGED_ROWS:
@@ -66,17 +67,33 @@ def groups(segments: list[Segment], now: datetime) -> Iterator[list[Segment]]:
             yield group
 
 
+def _neighbourhood(segment: Segment) -> Path:
+    """The folder of an hour; of the rollup, which gets a file an hour, that of a day."""
+    return Path(segment.path).parents[segment.table in ROLLUPS]
+
+
+def _end_of(segment: Segment) -> datetime:
+    hour = hour_of(segment)
+    return hour.replace(hour=0) + timedelta(days=1) if segment.table in ROLLUPS else hour + timedelta(hours=1)
+
+
 def merge(cursor: Cursor, data_dir: Path, group: list[Segment], step: Callable[[str], None]) -> Segment:
     """Write ``group`` as one segment; durable when this returns, and listed nowhere yet. Raises duckdb errors."""
     first = group[0]
     paths = [segment.path for segment in group]
     name = f"{PREFIX}{blake2b('|'.join(paths).encode(), digest_size=8).hexdigest()}"
     relative = Path(first.path).with_name(f"{name}.parquet")
-    rows = rows_sql(first.table, [], [str(data_dir / path) for path in paths], "")
+    files = [str(data_dir / path) for path in paths]
+    rows = f"FROM {parquet_sql(files)}" if first.table in ROLLUPS else rows_sql(first.table, [], files, "")
 
     def write(unfinished: Path) -> None:
         path, replaces = literal(str(unfinished)), literal(json.dumps(paths))
-        (written,) = one(cursor.execute(sql("seal/compacted", rows=rows, path=path, replaces=replaces)))
+        group_rows = "20480" if first.table in ROLLUPS else "100000"
+        (written,) = one(
+            cursor.execute(
+                sql("seal/compacted", rows=rows, path=path, replaces=replaces, group_rows=group_rows)
+            )
+        )
         if written != sum(segment.rows for segment in group):
             raise ValueError(
                 f"{first.path} and {len(group) - 1} more hold {written} rows, not as many as sealed"

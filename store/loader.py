@@ -197,5 +197,5 @@ def _insert_activity(cursor: Cursor, slice_: Slice, counts: list[pa.Table]) -> H
         activity = HotTable(slice_.relation("activity"))
         cursor.execute(f"CREATE OR REPLACE TABLE {activity.relation} AS FROM hot.empty_activity LIMIT 0")
     with arrow_relations(cursor, counts=joined):
-        cursor.execute(f'INSERT INTO {activity.relation} SELECT minute, peer_key, "rows" FROM counts')
+        cursor.execute(sql("load/activity", activity=activity.relation, counts="counts"))
     return activity

@@ -15,6 +15,10 @@ from store.schema import TABLES
 ROW_TABLES = ("observations", "spans", "logs", "metric_points", "rejects")
 """Tables whose rows go to hot slices and segments; the other two fill dictionaries."""
 
+ROLLUPS = {"edges_1m": ("minute", "1"), "edges_merged": ("since", "span_minutes")}
+"""The rollup's tables: the column where a row's time begins, and its minutes. What is past lies in segments too
+(``store/rollup_files.py``)."""
+
 ROLLED_UP = ("observations", "spans")
 """Those that ``edges_1m`` counts when they are sealed; until then they are ``…_unsealed``."""
 

@@ -19,9 +19,9 @@ from pathlib import Path
 from store.catalogue import VERSION, Segment, utc_now
 from store.database import DUCKDB_VERSION, Cursor, Database, Error, transaction
 from store.descriptions import comment_statements
-from store.physical import ROLLED_UP, ROW_TABLES, STORED
+from store.physical import ROLLED_UP, ROLLUPS, ROW_TABLES, STORED
 from store.registry import RESOLVED
-from store.relations import rows_sql, shown_sql
+from store.relations import parquet_sql, rows_sql, shown_sql
 from store.segments import sync
 from store.settings import StoreSettings
 from store.statements import digest_of_all, in_order, source
@@ -29,8 +29,7 @@ from store.statements import digest_of_all, in_order, source
 log = logging.getLogger(__name__)
 
 _FROM_CATALOGUE = (
-    "peers", "series", "activity", "activity_1h", "edges_1m", "edges_merged",
-    "merged_minutes", "dropped_minutes", "identity_facts", "stints", "resources_stored",
+    "peers", "series", "activity", "merged_minutes", "dropped_minutes", "identity_facts", "stints", "resources_stored",
     "segments", "sealed_journals", "delivered", "import_digests"
 )  # fmt: skip
 
@@ -96,6 +95,10 @@ def make_relations(cursor: Cursor) -> None:
     cursor.execute("CREATE TABLE about (key VARCHAR, value VARCHAR)")
     for name in _FROM_CATALOGUE:
         cursor.execute(f"CREATE TABLE {name} AS FROM catalogue.{name} LIMIT 0")
+    for name in ROLLUPS:
+        cursor.execute(f"CREATE TABLE {name}_recent AS FROM catalogue.{name} LIMIT 0")
+        cursor.execute(f"CREATE VIEW {name}_stored AS FROM {name}_recent")
+        cursor.execute(f"CREATE VIEW {name} AS FROM {name}_stored")
     for name in RESOLVED:
         cursor.execute(f"CREATE TABLE {name} AS FROM hot.{name} LIMIT 0")
     cursor.execute(f"CREATE VIEW resources AS {shown_sql('resources', 'FROM resources_stored')}")
@@ -119,9 +122,16 @@ def _fill(cursor: Cursor, settings: StoreSettings, segments: list[Segment]) -> N
         cursor.execute(f"INSERT INTO {name} FROM catalogue.{name}")
     for name in RESOLVED:
         cursor.execute(f"INSERT INTO {name} FROM hot.{name}")
+    listed = {table: [str(settings.data_dir / one.path) for one in segments if one.table == table]
+              for table in (*ROW_TABLES, *ROLLUPS)}
+    for name in ROLLUPS:
+        cursor.execute(f"INSERT INTO {name}_recent FROM catalogue.{name}")
+        if files := listed[name]:
+            cursor.execute(
+                f"CREATE OR REPLACE VIEW {name}_stored AS FROM {name}_recent UNION ALL FROM {parquet_sql(files)}"
+            )
     for table in ROW_TABLES:
-        files = [str(settings.data_dir / one.path) for one in segments if one.table == table]
-        if files:
+        if files := listed[table]:
             cursor.execute(f"CREATE OR REPLACE VIEW {table}_stored AS {rows_sql(table, [], files, '')}")
     cursor.execute("COMMIT")
 

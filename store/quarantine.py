@@ -1,7 +1,7 @@
 """Segments that cannot be read: found, taken off the list, moved to ``DATA/quarantine``, and said in numbers.
 
 What must stay true: one broken file stops no question, seal or start for longer than it takes to find it; nothing
-is deleted. The counts per minute of its rows stay: they were right.
+is deleted. The counts per minute of its rows stay: they were right. Those of a file of the rollup are made again.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from store.catalogue import Segment
+from store.catalogue import Segment, read_segments, utc_now
 from store.database import Cursor, transaction
 from store.dropped_minutes import note_lost
+from store.physical import ROLLUPS
+from store.rollup_files import count_lost
 from store.segments import make_durable_folder, sync
 from store.settings import StoreSettings
 
@@ -51,19 +53,32 @@ def set_aside(
 ) -> int:
     """Take the segments named in ``broken`` (path → reason) off the list and away. Returns the rows they had."""
     gone = [segment for segment in segments if segment.path in broken]
-    with transaction(cursor, lambda do_commit: swap(gone, [], do_commit)):
+    taken_back: list[Segment] = []
+    with transaction(cursor, lambda do_commit: swap(gone + taken_back, [], do_commit)):
         for segment in gone:
             for listed in ("segments", "trace_filters"):
                 cursor.execute(f"DELETE FROM catalogue.{listed} WHERE path = ?", [segment.path])
         note_lost(cursor, gone)
+        for segment in gone:
+            if segment.table in ROLLUPS:
+                taken_back += count_lost(
+                    cursor, settings.data_dir, segment, read_segments(cursor), utc_now()
+                )
     for segment in gone:
         path, place = settings.data_dir / segment.path, settings.quarantine / segment.path
+        what = "counts are made again from the rows" if segment.table in ROLLUPS else "rows are lost"
         log.error(
-            "%s cannot be read (%s): its %d rows of %s to %s are lost; it is kept as %s",
-            *(path, broken[segment.path], segment.rows, segment.earliest, segment.latest, place),
+            "%s cannot be read (%s): its %d %s (%s to %s); it is kept as %s",
+            *(path, broken[segment.path], segment.rows, what, segment.earliest, segment.latest, place),
         )
         if path.exists():
-            make_durable_folder(place.parent, settings.data_dir)
-            os.rename(path, place)
-            sync(place.parent)
-    return sum(segment.rows for segment in gone)
+            move_away(settings, segment.path)
+    return sum(segment.rows for segment in gone if segment.table not in ROLLUPS)
+
+
+def move_away(settings: StoreSettings, path: str) -> None:
+    """Move a file (path below the data folder) to the same place in the quarantine."""
+    place = settings.quarantine / path
+    make_durable_folder(place.parent, settings.data_dir)
+    os.rename(settings.data_dir / path, place)
+    sync(place.parent)

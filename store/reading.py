@@ -11,9 +11,9 @@ from datetime import UTC, datetime, timedelta
 from store.catalogue import Segment
 from store.database import Cursor
 from store.hot import Slice, overlaps
-from store.physical import ROLLED_UP, ROW_TABLES
+from store.physical import ROLLED_UP, ROLLUPS, ROW_TABLES
 from store.registry import RESOLVED
-from store.relations import rows_sql, shown_sql
+from store.relations import parquet_sql, rows_sql, shown_sql
 from store.settings import StoreSettings
 from store.statements import literal
 
@@ -71,11 +71,9 @@ def open_views(
         ("series", "FROM hot.series"),
         *((name, f"FROM hot.{name}") for name in RESOLVED),
         ("activity", _activity_sql(slices, start, end)),
-        ("activity_1h", _hours_sql(slices, start, end)),
         ("dropped_minutes", "FROM catalogue.dropped_minutes"),
         ("merged_minutes", "FROM catalogue.merged_minutes"),
-        ("edges_merged", f"FROM catalogue.edges_merged{_minutes(start, end, _DAY, 'since')}"),
-        ("edges_1m", f"FROM catalogue.edges_1m{_minutes(start, end)}"),
+        *((name, _rollup_sql(name, settings, segments, start, end)) for name in ROLLUPS),
     ]
     cursor.execute(";\n".join(f"CREATE TEMP VIEW {name} AS {text}" for name, text in views))
 
@@ -92,27 +90,24 @@ def in_window(segments: list[Segment], start: datetime | None, end: datetime | N
     return [one for one in segments if overlaps(one.earliest, one.latest, start, end)]
 
 
+def _rollup_sql(
+    table: str, settings: StoreSettings, segments: list[Segment], start: datetime | None, end: datetime | None
+) -> str:
+    files = [
+        str(settings.data_dir / one.path) for one in in_window(segments, start, end) if one.table == table
+    ]
+    length = _DAY if table == "edges_merged" else _MINUTE
+    parts = [f"FROM catalogue.{table}{_times(start, end, length, ROLLUPS[table][0])}"]
+    return " UNION ALL ".join(parts + ([f"FROM {parquet_sql(files)}"] if files else []))
+
+
 def _activity_sql(slices: list[Slice], start: datetime | None, end: datetime | None) -> str:
-    parts = [f"FROM catalogue.activity{_minutes(start, end)}"]
+    parts = [f"FROM catalogue.activity{_times(start, end, _HOUR, 'hour')}"]
     parts += [f"FROM {one.relation('activity')}" for one in slices if "activity" in one.tables]
     return " UNION ALL ".join(parts)
 
 
-def _hours_sql(slices: list[Slice], start: datetime | None, end: datetime | None) -> str:
-    """Hours and their minutes as sets of bits (the macros of `minute_sets`)."""
-    parts = [f"FROM catalogue.activity_1h{_minutes(start, end, _HOUR, 'hour')}"]
-    hour, bit = "date_trunc('hour', minute)", "1::UBIGINT << date_part('minute', minute)::UBIGINT"
-    parts += [
-        f"SELECT {hour}, peer_key, bit_or({bit}) FROM {one.relation('activity')} GROUP BY ALL"
-        for one in slices
-        if "activity" in one.tables
-    ]
-    return " UNION ALL ".join(parts)
-
-
-def _minutes(
-    start: datetime | None, end: datetime | None, length: timedelta = _MINUTE, column: str = "minute"
-) -> str:
+def _times(start: datetime | None, end: datetime | None, length: timedelta, column: str) -> str:
     """Of counts of some ``length`` those of the window and around it."""
     conditions = []
     if start is not None:

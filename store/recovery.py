@@ -19,6 +19,8 @@ from store import metric_series, rollup
 from store.catalogue import Segment, attach_catalogue, read_segments, record_segments, utc_now
 from store.compaction import replaced_by
 from store.database import CORRUPT, Cursor, Database, Error, one, transaction
+from store.physical import ROLLUPS
+from store.quarantine import move_away
 from store.relations import parquet_sql
 from store.retired import unlink_retired
 from store.segments import UNFINISHED
@@ -93,15 +95,26 @@ def remove_scratch(settings: StoreSettings) -> None:
 
 
 def reconcile_segments(
-    cursor: Cursor, settings: StoreSettings, journals: list[str], sealed: set[str]
+    cursor: Cursor, settings: StoreSettings, journals: list[str], sealed: set[str], was_damaged: bool
 ) -> None:
-    """Adopt or delete the files the catalogue does not list; those it lists are the upkeep's."""
+    """Adopt or delete the files the catalogue does not list; those it lists are the upkeep's.
+
+    The rollup's are never adopted: the catalogue has their counts, or where it was damaged they are made again
+    from the rows, and what counted rows that are no longer kept goes to quarantine.
+    """
     for path in settings.segments.rglob(f"*{UNFINISHED}"):
         path.unlink(missing_ok=True)
     unlink_retired(cursor, settings, datetime.max)
     known = {segment.path: segment for segment in read_segments(cursor)}
     found = {str(path.relative_to(settings.data_dir)): path for path in settings.segments.rglob("*.parquet")}
     unlisted = [name for name in found if name not in known]
+    for name in [name for name in unlisted if Path(name).parts[1] in ROLLUPS]:
+        unlisted.remove(name)
+        path = found.pop(name)
+        if was_damaged:
+            move_away(settings, name)
+        else:
+            path.unlink()
     not_needed = _not_needed(found, unlisted, set(journals) - sealed)
     for name in not_needed:
         found.pop(name).unlink()
@@ -155,7 +168,6 @@ def _count_again(cursor: Cursor, settings: StoreSettings, segment: Segment) -> N
     parts = sql("load/peer_parts", inputs=f"({samples})")
     cursor.execute(sql("load/new_peers", peers="catalogue.peers", parts=parts))
     counts = sql("load/peer_counts", rows=stored)
-    for name in ("activity", "activity_1h"):
-        cursor.execute(sql(f"seal/{name}", known="catalogue", activity=f"({counts})"))
+    cursor.execute(sql("load/activity", activity="catalogue.activity", counts=f"({counts})"))
     rollup_rows = stored if segment.table == "observations" else sql("seal/span_rows", rows=stored)
     rollup.count_sealed(cursor, [rollup_rows])

@@ -1,4 +1,4 @@
-"""What is kept how long: rows by age and by their bytes on disk, counts per minute by age.
+"""What is kept how long: rows by age and by their bytes on disk, counts by age, in days.
 
 What must stay true: files are dropped whole, none of them before the hour it arrived in is past; age counts from
 arrival, so logs of last year that were imported today are kept as long as today's.
@@ -8,22 +8,28 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from store import rollup
 from store.catalogue import Segment
 from store.compaction import hour_of
 from store.database import Cursor, one
+from store.physical import ROLLUPS
+from store.reading import in_window
 from store.settings import StoreSettings
 from store.statements import sql
 
-_HOUR = timedelta(hours=1)
+_HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
+_COUNTS = (
+    ("catalogue.edges_1m", "minute"), ("catalogue.edges_merged", "since"), ("catalogue.merged_minutes", "since"),
+    ("catalogue.activity", '"hour"'), ("catalogue.dropped_minutes", "minute"),
+)  # fmt: skip
 
 
 def expired(segments: list[Segment], settings: StoreSettings, now: datetime) -> list[Segment]:
-    """Segments to drop at ``now`` (naive UTC): the too old, then the oldest until the others fit."""
+    """Segments of rows to drop at ``now`` (naive UTC): the too old, then the oldest until the others fit."""
     oldest_kept = now - timedelta(days=settings.rows_kept_days)
     dropped = []
-    left = sum(segment.bytes for segment in segments)
-    for segment in sorted(segments, key=lambda one: (hour_of(one), one.path)):
+    rows = [segment for segment in segments if segment.table not in ROLLUPS]
+    left = sum(segment.bytes for segment in rows)
+    for segment in sorted(rows, key=lambda one: (hour_of(one), one.path)):
         end = hour_of(segment) + _HOUR
         if end <= oldest_kept or (left > settings.rows_kept_bytes and end <= now):
             dropped.append(segment)
@@ -31,14 +37,33 @@ def expired(segments: list[Segment], settings: StoreSettings, now: datetime) -> 
     return dropped
 
 
-def forget_minutes(cursor: Cursor, settings: StoreSettings, now: datetime) -> int:
-    """Drop counts per minute that are too old, unless rows of those minutes are kept. Returns how many."""
-    before = (now - timedelta(days=settings.rollups_kept_days)).replace(
-        hour=0, minute=0, second=0, microsecond=0
-    )
+def forgettable(segments: list[Segment], settings: StoreSettings, now: datetime) -> list[Segment]:
+    """Files of the rollup whose days are all forgotten at ``now``."""
+    before = _forgotten_before(settings, now)
+    rows = [one for one in segments if one.table not in ROLLUPS]
+    return [
+        one
+        for one in segments
+        if one.table in ROLLUPS
+        and one.latest is not None
+        and one.earliest is not None
+        and one.latest < before
+        and not in_window(rows, _midnight(one.earliest), _midnight(one.latest) + _DAY)
+    ]
+
+
+def forget_days(cursor: Cursor, settings: StoreSettings, now: datetime) -> int:
+    """Drop the counts of days that are too old, unless a file has rows or counts of them. Returns how many."""
+    before = {"before": _forgotten_before(settings, now)}
     forgotten = 0
-    for counts in ("catalogue.edges_1m", "catalogue.activity", "catalogue.dropped_minutes"):
-        forgotten += one(cursor.execute(sql("seal/forget_minutes", counts=counts), {"before": before}))[0]
-    if forgotten:
-        rollup.forget_before(cursor, before)
+    for counts, moment in _COUNTS:
+        forgotten += one(cursor.execute(sql("seal/forget_days", counts=counts, moment=moment), before))[0]
     return forgotten
+
+
+def _forgotten_before(settings: StoreSettings, now: datetime) -> datetime:
+    return _midnight(now - timedelta(days=settings.rollups_kept_days))
+
+
+def _midnight(moment: datetime) -> datetime:
+    return moment.replace(hour=0, minute=0, second=0, microsecond=0)

@@ -48,8 +48,7 @@ def seal_journal(
         catalogue.record_delivered(cursor, kept, book.forget_before_us(kept))
         cursor.execute(sql("seal/dictionaries", known="catalogue"))
         if "activity" in slice_.tables:
-            for name in ("activity", "activity_1h"):
-                cursor.execute(sql(f"seal/{name}", known="catalogue", activity=slice_.relation("activity")))
+            cursor.execute(sql("seal/activity", known="catalogue", activity=slice_.relation("activity")))
         rows = [slice_.relation("observations")] if "observations" in slice_.tables else []
         if "spans" in slice_.tables:
             rows.append(sql("seal/span_rows", rows=slice_.relation("spans")))

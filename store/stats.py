@@ -32,7 +32,7 @@ def stats(store: Store) -> Json:
     with contextlib.closing(store.database.cursor()) as cursor:
         tables = {row[0]: row[1:] for row in cursor.execute(source("ask/stored_tables")).fetchall()}
         counts = cursor.execute(source("ask/stored_counts")).fetchall()[0]
-    rollup_rows, rollup_earliest, rollup_latest, activity_rows, import_digests, retired = counts
+    rollup_rows, rollup_earliest, rollup_latest, rollup_bytes, activity_rows, import_digests, retired = counts
     set_aside = [path for path in settings.quarantine.rglob("*") if path.is_file()]
     return {
         "data_dir": str(settings.data_dir),
@@ -50,6 +50,7 @@ def stats(store: Store) -> Json:
             "rollup_rows": rollup_rows,
             "rollup_earliest": _time(rollup_earliest),
             "rollup_latest": _time(rollup_latest),
+            "rollup_files_bytes": rollup_bytes,
             "activity_rows": activity_rows,
             "import_digests": import_digests,
         },

@@ -11,12 +11,14 @@ import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from store import compaction, retention, rollup
+from store import compaction, retention, rollup, rollup_files
 from store.catalogue import Segment, forget_sealed_journals, record_segments, utc_now
 from store.database import NOT_OF_FILES, Cursor, Error, raise_if_fatal, transaction
 from store.dropped_minutes import minutes_of, note_dropped
 from store.journal_files import list_journals
+from store.physical import ROLLUPS
 from store.quarantine import Swap, set_aside, why_broken
+from store.reading import in_window
 from store.retired import retire, unlink_retired
 from store.settings import StoreSettings
 from store.trace_filters import TraceFilters
@@ -36,6 +38,7 @@ class Upkeep:
         self.trace_filters = TraceFilters(settings.data_dir)
         self._look_at = time.monotonic() + _LOOK_S
         self._forget_at = 0.0
+        self._rolled_out: datetime | None = None
         self.broken: dict[str, str] = {}
         """Segments set aside since the folder was opened, and why."""
         self.keeps_retired = False
@@ -85,9 +88,9 @@ class Upkeep:
         did = (
             self._drop(cursor, segments, now)
             or self._merge(cursor, segments, now)
-            or self._roll_up(cursor, now)
+            or self._roll_up(cursor, segments, now)
         )
-        did = did or self._forget(cursor, now) or self._filter(cursor, segments)
+        did = did or self._forget(cursor, segments, now) or self._filter(cursor, segments)
         if not self.keeps_retired:
             before = now - timedelta(seconds=self._settings.retired_kept_s)
             did = bool(unlink_retired(cursor, self._settings, before)) or did
@@ -131,16 +134,40 @@ class Upkeep:
         self.counters["merged_segments"] += len(group)
         return True
 
-    def _roll_up(self, cursor: Cursor, now: datetime) -> bool:
-        """The counts of one span's minutes as one."""
+    def _roll_up(self, cursor: Cursor, segments: list[Segment], now: datetime) -> bool:
+        """The counts of one span's minutes as one; once all are, an hour's counts as segments."""
         span = rollup.next_span(cursor, now)
         if span is None:
-            return False
-        with transaction(cursor):
-            rollup.merge_span(cursor, *span)
-            self._step("before_rollup_commit")
+            return self._roll_out(cursor, now)
+        met = in_window(segments, span[1], span[1] + timedelta(minutes=span[0]))
+        try:
+            with transaction(cursor):
+                rollup.merge_span(
+                    cursor,
+                    *span,
+                    everywhere=lambda table: rollup_files.everywhere(table, self._settings.data_dir, met),
+                )
+                self._step("before_rollup_commit")
+        except Error as error:
+            raise_if_fatal(error)
+            if not self.check(cursor, [one for one in met if one.table in ROLLUPS], deep=True):
+                raise
         self._step("rolled_up")
         return True
+
+    def _roll_out(self, cursor: Cursor, now: datetime) -> bool:
+        """Counts of past hours leave the catalogue, once an hour: what is late goes with the next."""
+        until = rollup_files.settled_until(now)
+        if self._rolled_out == until:
+            return False
+        written = rollup_files.write_past(cursor, self._settings.data_dir, until, self._step)
+        if written:
+            with transaction(cursor, lambda do_commit: self._swap([], written, do_commit)):
+                rollup_files.forget_past(cursor, written, until, now)
+                self._step("before_roll_out_commit")
+            self._step("rolled_out")
+        self._rolled_out = until
+        return bool(written)
 
     def _filter(self, cursor: Cursor, segments: list[Segment]) -> bool:
         """The filter of one segment's trace ids."""
@@ -155,12 +182,14 @@ class Upkeep:
                 raise
         return True
 
-    def _forget(self, cursor: Cursor, now: datetime) -> bool:
-        """Counts per minute and names of sealed journals, once an hour."""
+    def _forget(self, cursor: Cursor, segments: list[Segment], now: datetime) -> bool:
+        """Days of counts and names of sealed journals, once an hour."""
         if time.monotonic() < self._forget_at:
             return False
         self._forget_at = time.monotonic() + _HOUR_S
-        with transaction(cursor):
-            forgotten = retention.forget_minutes(cursor, self._settings, now)
+        gone = retention.forgettable(segments, self._settings, now)
+        with transaction(cursor, lambda do_commit: self._swap(gone, [], do_commit)):
+            retire(cursor, gone, now)
+            forgotten = retention.forget_days(cursor, self._settings, now)
             forget_sealed_journals(cursor, now - timedelta(days=1), list_journals(self._settings.journal))
-        return forgotten > 0
+        return bool(gone) or forgotten > 0

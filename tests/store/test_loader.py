@@ -190,8 +190,8 @@ def test_maps_with_doubled_keys_are_no_accident(tmp_path: Path) -> None:
     store.stop()
 
 
-def test_activity_counts_rows_per_minute_and_peer(tmp_path: Path) -> None:
-    """Equal peers share a key; their rows are counted per minute, hot and sealed alike."""
+def test_activity_tells_in_which_minutes_of_an_hour_a_peer_was_heard(tmp_path: Path) -> None:
+    """Equal peers share a key; their minutes are bits, hot and sealed alike."""
     rows = [
         observation(0),
         observation(1, source_address="127.42.0.3:1"),
@@ -202,8 +202,8 @@ def test_activity_counts_rows_per_minute_and_peer(tmp_path: Path) -> None:
     fd = write_journal(tmp_path / "journal", "b", [batch("2", observations=[observation(3)])], keep_open=True)
     store = open_store(tmp_path)
     store.poll_once()
-    counts = 'SELECT minute, sum("rows") FROM activity GROUP BY ALL ORDER BY 1'
-    assert ask(store, counts) == [(NOON, 3), (NOON + timedelta(minutes=1), 2)]
+    heard = 'SELECT "hour", bit_or(minutes) FROM activity GROUP BY ALL'
+    assert ask(store, heard) == [(NOON, 0b11)]
     assert ask(store, "SELECT count(*) FROM peers") == [(1,)]
     assert ask(store, "SELECT count(*) FROM observations_raw JOIN peers USING (peer_key)") == [(5,)]
     os.close(fd)

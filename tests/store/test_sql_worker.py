@@ -41,7 +41,7 @@ def test_sealed_rows_and_the_tail_are_counted_once(folder: Path) -> None:
     rows = json.loads(
         run_statement(
             folder,
-            "SELECT time, path, attributes, (SELECT sum(rows) FROM activity) AS counted, "
+            "SELECT time, path, attributes, (SELECT sum(bit_count(minutes))::BIGINT FROM activity) AS counted, "
             "(SELECT count(*) FROM peers) AS peers FROM observations_raw ORDER BY time",
         )
     )

@@ -49,7 +49,7 @@ create or replace macro heard_minutes(since, until) as table
 select peer_key, "hour", bit_or(minutes) as minutes
 from (
     select peer_key, "hour", minutes & minutes_within("hour", since, until) as minutes
-    from activity_1h
+    from activity
     where "hour" >= date_trunc('hour', since) and "hour" < until
 )
 where minutes <> 0
@@ -57,3 +57,9 @@ group by peer_key, "hour";
 
 -- The next whole minute, or this one.
 create or replace macro minute_after(moment) as date_trunc('minute', moment + interval '59.999999 seconds');
+
+-- The same minute by minute, of the minutes that begin in [since, until).
+create or replace macro minutes_of(since, until) as table
+select peer_key, "hour" + to_minutes(nth::integer) as minute
+from heard_minutes(minute_after(since), minute_after(until)), (select unnest(range(60)) as nth)
+where (minutes >> nth::ubigint) & 1 = 1;

@@ -10,10 +10,7 @@ from (
         minute, signal = 'ztunnel' as is_l4, service_host, proxy_name(reporter, emitter, source_ip, destination_ip) as name,
         unnest(case reporter when 'source' then ['out'] when 'destination' then ['in'] else ['out', 'in'] end) as side
     from (
-        select peer_key, minute from activity
-        where minute >= from_time::timestamp and minute < to_time::timestamp
-        group by all
-        having sum("rows") > 0
+        from minutes_of(from_time::timestamp, to_time::timestamp)
     )
     join peers using (peer_key)
     where signal_rank(signal) < 4

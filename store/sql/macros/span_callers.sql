@@ -19,10 +19,7 @@ with mine as materialized (
         case when contains(peers.emitter, '/') then here.app end as lone_app, coalesce(here.namespace, '') as namespace,
         callee.proxy as callee, callee.who as callee_end
     from (
-        select peer_key, minute from activity
-        where minute >= date_trunc('minute', from_time::timestamp) and minute < to_time::timestamp
-        group by all
-        having sum("rows") > 0
+        from minutes_of(date_trunc('minute', from_time::timestamp), to_time::timestamp)
     ) as heard
     join peers using (peer_key)
     left join proxy_history as here
@@ -75,7 +72,9 @@ better as materialized (
         unnest(case reporter when 'source' then [false] when 'destination' then [true] else [true, false] end)
             as is_inbound
     from (
-        select distinct peer_key, minute from activity
+        from minutes_of(
+            date_trunc('minute', from_time::timestamp) - interval 1 minute, to_time::timestamp + interval 1 minute
+        )
         where minute in (select minute + to_minutes(step) from mine, (values (-1), (0), (1)) as nearby(step))
     ) as heard
     join mesh using (peer_key), (values (-1), (0), (1)) as nearby(step)

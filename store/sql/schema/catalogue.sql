@@ -29,9 +29,8 @@ create table if not exists {{known}}.peers (
     source_principal varchar, upstream_cluster varchar,
     target_kind varchar, target_system varchar, target_name varchar, background varchar
 );
-create table if not exists {{known}}.activity (minute timestamp not null, peer_key ubigint not null, "rows" bigint not null);
--- The same by hour: in which of its minutes (bits, see `minute_sets`). Several rows of an hour add up by bit_or.
-create table if not exists {{known}}.activity_1h ("hour" timestamp not null, peer_key ubigint not null, minutes ubigint not null);
+-- In which minutes of an hour a peer was heard (bits, see `minute_sets`). Several rows of a pair add up by bit_or.
+create table if not exists {{known}}.activity ("hour" timestamp not null, peer_key ubigint not null, minutes ubigint not null);
 create table if not exists {{known}}.identity_facts (
     emitter varchar, address varchar, evidence varchar, first_time timestamp, last_time timestamp,
     node_type varchar, cluster varchar, namespace varchar, pod varchar, workload varchar, app varchar,
@@ -54,6 +53,7 @@ create table if not exists {{known}}.edges_1m (
     request_bytes bigint, response_bytes bigint, attempts bigint, attempts_rows bigint
 );
 
+-- Of past hours both tables of the rollup lie in segments (`store/rollup_files.py`).
 -- `edges_1m` merged over spans of minutes (10, 60, 360, 1440), and which spans there are: one that is not merged yet
 -- has no rows; one that is has all of them, those that came late in rows of their own.
 create table if not exists {{known}}.edges_merged (

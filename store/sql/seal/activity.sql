@@ -1,3 +1,3 @@
--- Rows per minute and peer of the sealed journal.
+-- In which minutes of which hours the peers of the sealed journal were heard.
 insert into {{known}}.activity
-select minute, peer_key, sum("rows")::bigint from {{activity}} group by all
+select "hour", peer_key, bit_or(minutes) from {{activity}} group by all

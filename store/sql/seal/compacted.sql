@@ -2,6 +2,6 @@
 -- rows are there twice. Not sorted: each is, or nearly, and a sort of all would take its memory from the questions.
 copy ({{rows}})
 to {{path}} (
-    format parquet, compression zstd, compression_level 1, row_group_size 100000,
+    format parquet, compression zstd, compression_level 1, row_group_size {{group_rows}},
     kv_metadata {replaces: {{replaces}}}
 )

@@ -1,5 +1,5 @@
 -- The rollup of the rows of one seal: per minute, peer and kind of answer.
-insert into sealed_minutes
+insert into {{counts}}
 select
     date_trunc('minute', "time"), peer_key, status_code, grpc_status, response_flags,
     case

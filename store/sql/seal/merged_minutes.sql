@@ -1,8 +1,8 @@
--- List the spans (of these lengths) in which there are minutes, as not merged yet.
-insert into {{known}}.merged_minutes
+-- List the spans (of these lengths) of what is sealed that are not listed yet: they wait to be merged.
+insert into catalogue.merged_minutes
 select span_minutes, since, false
 from (
     select distinct span_minutes, time_bucket(to_minutes(span_minutes), minute) as since
-    from (select distinct minute from {{minutes}}), (select unnest(?::integer[]) as span_minutes)
+    from (select distinct minute from sealed_minutes), (select unnest(?::integer[]) as span_minutes)
 )
-anti join {{known}}.merged_minutes using (span_minutes, since)
+anti join catalogue.merged_minutes using (span_minutes, since)
