@@ -1,4 +1,4 @@
-"""Acknowledged records a second over OTLP/gRPC: ``python -m bench.load_otlp [--grpc HOST:PORT] [--signal logs]``.
+"""Acknowledged records a second over OTLP/gRPC: ``python -m bench.load_otlp [--grpc HOST:PORT] [--signal logs] [--rate 10000]``.
 
 Envoy-shaped: spans with 20 attributes, access-log records, or its stat sink's points; 512 a request (points: as
 many as its sink sends), 4 sender processes with 8 exports in flight each.
@@ -30,13 +30,18 @@ def send(address: str, number: int, start: float, options: argparse.Namespace) -
 async def _send(address: str, number: int, start: float, options: argparse.Namespace) -> tuple[int, int]:
     bodies, records = _bodies(options.signal, options.records, number)
     taken = refused = 0
+    due = start
     async with grpc.aio.insecure_channel(address) as channel:
         call = channel.unary_unary(METHODS[options.signal])
         await asyncio.sleep(max(0.0, start - time.time()))
 
         async def one_in_flight() -> None:
             nonlocal taken, refused
+            nonlocal due
             while time.time() < start + options.seconds:
+                if options.rate:
+                    due = max(due + records * options.senders / options.rate, time.time() - 1)
+                    await asyncio.sleep(max(0.0, due - time.time()))
                 try:
                     await call(bodies.next(), timeout=60)
                     taken += records
@@ -60,5 +65,6 @@ def _bodies(signal: str, records: int, number: int) -> tuple[SpanBodies | LogBod
 if __name__ == "__main__":
     parser = arguments("records", 512)
     parser.add_argument("--signal", choices=METHODS, default="spans")
+    parser.add_argument("--rate", type=float, help="records a second of all senders; default: as many as go")
     chosen = parser.parse_args()
     show(measure(f"OTLP/gRPC {chosen.signal}", send, chosen), chosen.json)

@@ -48,13 +48,9 @@ def mergeable(segments: list[Segment], now: datetime) -> list[Segment]:
 def groups(segments: list[Segment], now: datetime) -> Iterator[list[Segment]]:
     """All such groups, each of two segments at least."""
     small = [
-        segment
-        for segment in segments
-        if segment.rows < _SMALL_ROWS and _end_of(segment) + _SETTLED <= now
+        segment for segment in segments if segment.rows < _SMALL_ROWS and _end_of(segment) + _SETTLED <= now
     ]
-    small.sort(
-        key=lambda segment: (_neighbourhood(segment), segment.earliest or datetime.max, segment.path)
-    )
+    small.sort(key=lambda segment: (_neighbourhood(segment), segment.earliest or datetime.max, segment.path))
     for _, neighbours in groupby(small, key=_neighbourhood):
         group: list[Segment] = []
         for segment in neighbours:
@@ -88,7 +84,7 @@ def merge(cursor: Cursor, data_dir: Path, group: list[Segment], step: Callable[[
 
     def write(unfinished: Path) -> None:
         path, replaces = literal(str(unfinished)), literal(json.dumps(paths))
-        group_rows = "20480" if first.table in ROLLUPS else "100000"
+        group_rows = "61440" if first.table in ROLLUPS else "100000"
         (written,) = one(
             cursor.execute(
                 sql("seal/compacted", rows=rows, path=path, replaces=replaces, group_rows=group_rows)

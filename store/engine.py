@@ -97,9 +97,7 @@ class Store:
                 restore_from_published(self._database, cursor, settings.published)
             self._sealed = read_sealed_journals(cursor)
             remove_scratch(settings)
-            reconcile_segments(
-                cursor, settings, list_journals(settings.journal), self._sealed, was_damaged
-            )
+            reconcile_segments(cursor, settings, list_journals(settings.journal), self._sealed, was_damaged)
             self._database.attach(None, "hot")
             cursor.execute(sql("schema/hot", known="catalogue"))
             for table in ROW_TABLES:

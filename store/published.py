@@ -122,8 +122,10 @@ def _fill(cursor: Cursor, settings: StoreSettings, segments: list[Segment]) -> N
         cursor.execute(f"INSERT INTO {name} FROM catalogue.{name}")
     for name in RESOLVED:
         cursor.execute(f"INSERT INTO {name} FROM hot.{name}")
-    listed = {table: [str(settings.data_dir / one.path) for one in segments if one.table == table]
-              for table in (*ROW_TABLES, *ROLLUPS)}
+    listed = {
+        table: [str(settings.data_dir / one.path) for one in segments if one.table == table]
+        for table in (*ROW_TABLES, *ROLLUPS)
+    }
     for name in ROLLUPS:
         cursor.execute(f"INSERT INTO {name}_recent FROM catalogue.{name}")
         if files := listed[name]:

@@ -61,9 +61,7 @@ def set_aside(
         note_lost(cursor, gone)
         for segment in gone:
             if segment.table in ROLLUPS:
-                taken_back += count_lost(
-                    cursor, settings.data_dir, segment, read_segments(cursor), utc_now()
-                )
+                taken_back += count_lost(cursor, settings.data_dir, segment, read_segments(cursor), utc_now())
     for segment in gone:
         path, place = settings.data_dir / segment.path, settings.quarantine / segment.path
         what = "counts are made again from the rows" if segment.table in ROLLUPS else "rows are lost"

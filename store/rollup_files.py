@@ -30,9 +30,7 @@ def settled_until(now: datetime) -> datetime:
     return (now - SETTLED).replace(minute=0, second=0, microsecond=0)
 
 
-def write_past(
-    cursor: Cursor, data_dir: Path, until: datetime, step: Callable[[str], None]
-) -> list[Segment]:
+def write_past(cursor: Cursor, data_dir: Path, until: datetime, step: Callable[[str], None]) -> list[Segment]:
     """Write what ends by ``until`` as segments; durable when this returns, and listed nowhere yet.
 
     What is more than a day older came late, from anywhere: it gets files of its own, so that the others are

@@ -57,7 +57,10 @@ def test_past_hours_leave_the_catalogue_and_answers_stay(tmp_path: Path, early: 
     store = open_store(tmp_path, rows_kept_days=60)
     assert (answers(store), ask(store, COUNTED)) == (with_late, late_counted)
     check_spans(store)
-    assert store.sql('SELECT sum("rows")::bigint AS n FROM edges_1m', "csv").split()[1] == b"%d" % late_counted[0][0]
+    assert (
+        store.sql('SELECT sum("rows")::bigint AS n FROM edges_1m', "csv").split()[1]
+        == b"%d" % late_counted[0][0]
+    )
     store.stop()
 
 
@@ -85,7 +88,9 @@ def test_the_files_of_a_past_day_become_one(tmp_path: Path, early: list) -> None
         add(store, tmp_path, f"hour-{hour}", rows, seal=True)
         store.tidy(since + HOUR + timedelta(minutes=5))
     before = answers(store)
-    first_day = [one for one in rolled_out(store) if "date=2026-11-21" in one.path and one.table == "edges_1m"]
+    first_day = [
+        one for one in rolled_out(store) if "date=2026-11-21" in one.path and one.table == "edges_1m"
+    ]
     assert len(first_day) == 1
     assert first_day[0].rows > 500
     assert len([one for one in rolled_out(store) if "date=2026-11-22" in one.path]) == 2
@@ -151,5 +156,7 @@ def test_files_of_forgotten_days_leave_the_disk(tmp_path: Path, early: list) -> 
     store = open_store(tmp_path, rows_kept_days=1, rollups_kept_days=30, retired_kept_s=0)
     store.tidy(AFTER + timedelta(days=31))
     assert list((tmp_path / "segments").rglob("*.parquet")) == []
-    assert ask(store, "SELECT (SELECT count(*) FROM edges_1m), (SELECT count(*) FROM merged_minutes)") == [(0, 0)]
+    assert ask(store, "SELECT (SELECT count(*) FROM edges_1m), (SELECT count(*) FROM merged_minutes)") == [
+        (0, 0)
+    ]
     store.stop()

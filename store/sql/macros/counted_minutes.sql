@@ -31,9 +31,6 @@ create or replace macro counted_until(from_time, to_time, step_us) as
 create or replace macro step_of(moment, from_time, to_time, step_us) as
     (epoch_us(moment) - epoch_us(steps_since(from_time, to_time, step_us))) // step_us;
 
-create or replace macro middle_of(from_time, to_time) as
-    from_time::timestamp + (to_time::timestamp - from_time::timestamp) / 2;
-
 -- Which spans of `edges_merged` may stand for their minutes: those whole in [counted_since, counted_until) and in one
 -- step. In a short window there is little to be won.
 create or replace macro whole_spans(from_time, to_time, step_us) as table
@@ -44,3 +41,23 @@ where is_merged and not is_exact(from_time, to_time)
   and since + to_minutes(span_minutes) <= counted_until(from_time, to_time, step_us)
   and step_of(since, from_time, to_time, step_us)
       = step_of(since + to_minutes(span_minutes) - interval 1 microsecond, from_time, to_time, step_us);
+
+-- Of these those that lie in no longer one.
+create or replace macro largest_of(spans) as table
+from query_table(spans)
+anti join (
+    select small.span_minutes, small.since
+    from query_table(spans) as small
+    cross join (select distinct span_minutes as large_minutes from query_table(spans))
+    join query_table(spans) as large on large.span_minutes = large_minutes
+        and large.since = time_bucket(to_minutes(large_minutes), small.since)
+    where large_minutes > small.span_minutes
+) using (span_minutes, since);
+
+-- Between which of its ends a window has spans of a length (1: minutes): up to `head_until` and from `tail_since`. Half
+-- of it each; a reader that has looked knows better (`ask/bounds_kept`).
+create or replace macro head_until(length, from_time, to_time) as
+    from_time::timestamp + (to_time::timestamp - from_time::timestamp) / 2;
+
+create or replace macro tail_since(length, from_time, to_time) as
+    from_time::timestamp + (to_time::timestamp - from_time::timestamp) / 2;

@@ -107,20 +107,13 @@ span as materialized (
     from whole_spans(from_time, to_time, step_us)
 ),
 chosen as materialized (
-    from span
-    anti join (
-        select small.span_minutes, small.since
-        from span as small
-        cross join (select distinct span_minutes as large_minutes from span)
-        join span as large on large.span_minutes = large_minutes
-            and large.since = time_bucket(to_minutes(large_minutes), small.since)
-        where large_minutes > small.span_minutes
-    ) using (span_minutes, since)
+    select *, true as is_open, false as is_apart from largest_of('span')
 ),
-merging as materialized (
-    select span.*, chosen.since is not null as is_open, false as is_apart
-    from span left join chosen using (span_minutes, since)
-    where chosen.since is not null or (span_minutes = 60 and exists (from uneven))
+-- Of the uneven keys every hour is read.
+beside as materialized (
+    select *, false as is_open, false as is_apart
+    from span anti join chosen using (span_minutes, since)
+    where span_minutes = 60 and exists (from uneven)
 ),
 -- The minutes that are read as such: `is_open` ones of every key that is alike throughout, `is_apart` ones of
 -- the uneven, and of these those of odd hours.
@@ -150,24 +143,28 @@ rolled as materialized (
     from (
         select *, peer_key in (select lane_key from uneven) as is_uneven
         from (
-            -- Mostly some spans and minutes at either end of the window: each half is read between its own.
-            from merged_at('merging', 1440, from_time, to_time)
+            -- Mostly some spans and minutes at either end of the window, which lie together in the files.
+            from merged_at('chosen', 1440, from_time, to_time)
             union all by name
-            from merged_at('merging', 360, from_time, middle_of(from_time, to_time))
+            from merged_at('chosen', 360, from_time, head_until(360, from_time, to_time))
             union all by name
-            from merged_at('merging', 360, middle_of(from_time, to_time), to_time)
+            from merged_at('chosen', 360, tail_since(360, from_time, to_time), to_time)
             union all by name
-            from merged_at('merging', 60, from_time, middle_of(from_time, to_time))
+            from merged_at('chosen', 60, from_time, head_until(60, from_time, to_time))
             union all by name
-            from merged_at('merging', 60, middle_of(from_time, to_time), to_time)
+            from merged_at('chosen', 60, tail_since(60, from_time, to_time), to_time)
             union all by name
-            from merged_at('merging', 10, from_time, middle_of(from_time, to_time))
+            from merged_at('chosen', 10, from_time, head_until(10, from_time, to_time))
             union all by name
-            from merged_at('merging', 10, middle_of(from_time, to_time), to_time)
+            from merged_at('chosen', 10, tail_since(10, from_time, to_time), to_time)
             union all by name
-            from sealed_at('single', from_time, middle_of(from_time, to_time))
+            from merged_at('beside', 60, from_time, to_time)
             union all by name
-            from sealed_at('single', middle_of(from_time, to_time), to_time)
+            from sealed_at('single', from_time, head_until(1, from_time, to_time))
+            union all by name
+            from sealed_at('single', tail_since(1, from_time, to_time), to_time)
+            union all by name
+            from sealed_at('single', head_until(1, from_time, to_time), tail_since(1, from_time, to_time))
         )
     )
     where case

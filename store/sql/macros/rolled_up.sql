@@ -1,7 +1,7 @@
 -- Rows of the rollup, in one shape.
 
--- Of the spans of relation `spans` those of a length that begin in [from_time, to_time), which is pushed down to the
--- file.
+-- Of the spans of relation `spans` those of a length that begin in [from_time, to_time). What the files can be asked is
+-- said of them, too.
 create or replace macro merged_at(spans, length, from_time, to_time) as table
 select merged.*, is_open, is_apart
 from edges_merged as merged
@@ -9,7 +9,7 @@ join (
     from query_table(spans)
     where span_minutes = length and since >= from_time::timestamp and since < to_time::timestamp
 ) as span using (span_minutes, since)
-where span_minutes = length;
+where span_minutes = length and merged.since >= from_time::timestamp and merged.since < to_time::timestamp;
 
 -- The same of the minutes of relation `minutes`.
 create or replace macro sealed_at(minutes, from_time, to_time) as table
@@ -17,7 +17,8 @@ select 1 as span_minutes, minute as since, sealed.* exclude (minute), is_open, i
 from edges_1m as sealed
 join (
     from query_table(minutes) where minute >= from_time::timestamp and minute < to_time::timestamp
-) as single using (minute);
+) as single using (minute)
+where minute >= from_time::timestamp and minute < to_time::timestamp;
 
 -- How many measurements lie in each bucket of latency, by the place of their lane (relation `placed`): of the rollup's
 -- rows, of rows that it has not counted, and of rows that do not show their caller.
