@@ -16,7 +16,8 @@ from store.statements import source
 def keep_span_links(cursor: Any, window: Window) -> None:
     """Put a temporary macro in the place of `span_links`, for a cursor within its reader's transaction.
 
-    Where no application's span can count in the window, which takes little to know, it answers nothing.
+    Where no application's span can count in the window, which takes little to know, it and `span_calls` answer
+    nothing.
     """
     values = {"from_time": window.from_time, "to_time": window.to_time}
     known = ask_rows(cursor, "span_peers_known", {})[0]["known"]
@@ -24,3 +25,5 @@ def keep_span_links(cursor: Any, window: Window) -> None:
     kept = "span_links_kept" if wanted else "no_span_links"
     cursor.execute(source(f"ask/{kept}"), values if wanted else None)
     cursor.execute(source("ask/span_links"))
+    if not wanted:
+        cursor.execute(source("ask/no_span_calls"))

@@ -153,76 +153,14 @@ grouped_lane as materialized (
     select lane_key, minute_no, unnest(groups)::integer as group_no
     from known_lane join place using (edge_no, view, leg)
 ),
--- Where rows tell the percentiles.
-ranked as (
-    select bucket, group_no, quantile_cont(duration_us, [0.5, 0.9, 0.95, 0.99])::double[] as quantiles_us
-    from (
-        select bucket, group_no, duration_us
-        from (
-            select
-                lane_key, step_of(time, from_time, to_time, step_us) as bucket, status_code, duration_us,
-                case when lane_key in (select lane_key from uneven) then epoch_us(time) // 60000000 else -1 end as minute_no
-            from seen
-        )
-        join grouped_lane using (lane_key, minute_no)
-        where duration_us is not null and status_code is distinct from 101
-        union all
-        select bucket, unnest(groups)::integer, duration_us
-        from found join loose_lane using (lane_key, minute_no, linked) join place using (edge_no, view, leg)
-        where duration_us is not null and status_code is distinct from 101
-    )
-    where is_exact(from_time, to_time)
-    group by all
-),
--- Where the rollup does: how many measurements lie in each bucket of latency.
-bucketed as (
-    select
-        lane_key, case when lane_key in (select lane_key from uneven) then epoch_us(time) // 60000000 else -1 end as minute_no,
-        step_of(time, from_time, to_time, step_us) as bucket, latency_bucket(duration_us) as latency_bucket, count(*) as n
-    from uncounted
-    where duration_us is not null and status_code is distinct from 101 and not is_exact(from_time, to_time)
-    group by all
-    union all
-    select
-        peer_key, case when peer_key in (select lane_key from uneven) then epoch_us(minute) // 60000000 else -1 end,
-        step_of(minute, from_time, to_time, step_us), unnest(map_keys(latency)), unnest(map_values(latency))
-    from edges_1m
-    where minute >= counted_since(from_time, to_time, step_us)
-      and minute < counted_until(from_time, to_time, step_us)
-      and status_code is distinct from 101 and not is_exact(from_time, to_time)
-),
-placed as (
-    select bucket, groups, latency_bucket, sum(n)::bigint as n
-    from (
-        select bucket, edge_no, view, leg, latency_bucket, n
-        from bucketed join known_lane using (lane_key, minute_no)
-        union all
-        select bucket, edge_no, view, leg, latency_bucket(duration_us), 1
-        from found join loose_lane using (lane_key, minute_no, linked)
-        where duration_us is not null and status_code is distinct from 101 and not is_exact(from_time, to_time)
-    )
-    join place using (edge_no, view, leg)
-    group by all
-),
-reached as (
-    select
-        bucket, group_no, latency_bucket, sum(n) over upto as reached, sum(n) over (partition by bucket, group_no) as total
-    from (
-        select bucket, group_no, latency_bucket, sum(n)::bigint as n
-        from (select * exclude (groups), unnest(groups)::integer as group_no from placed)
-        group by all
-    )
-    window upto as (partition by bucket, group_no order by latency_bucket)
-),
 measured as (
-    select bucket, group_no, null as signal, quantiles_us from ranked
+    from row_percentiles(
+        'seen', 'found', 'uneven', 'loose_lane', 'place', 'grouped_lane', from_time, to_time, step_us
+    )
     union all
-    select bucket, group_no, 'rollup', [
-        quantile_of_buckets(0.5, reached, total, latency_bucket), quantile_of_buckets(0.9, reached, total, latency_bucket),
-        quantile_of_buckets(0.95, reached, total, latency_bucket), quantile_of_buckets(0.99, reached, total, latency_bucket)
-    ]
-    from reached
-    group by bucket, group_no
+    from rollup_percentiles(
+        'uncounted', 'found', 'uneven', 'known_lane', 'loose_lane', 'place', from_time, to_time, step_us
+    )
 )
 select
     'count' as fact, bucket, edge_no, source_no, target_no, protocol, view, leg, signal, share_service,
