@@ -66,8 +66,6 @@ class Database:
         self._threads = threads
         self._connection = duckdb.connect(":memory:", config=config)
         self._connection.execute("SET TimeZone = 'UTC'")
-        # Each mention of a relation opens its files: what their footers say is kept, within the memory's limit.
-        self._connection.execute("SET GLOBAL parquet_metadata_cache = true")
         if kept_memory is not None:
             with contextlib.suppress(duckdb.CatalogException):  # a DuckDB that has no such setting
                 self._connection.execute(f"SET block_allocator_memory = {literal(kept_memory)}")

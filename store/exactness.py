@@ -21,8 +21,7 @@ def choose_percentiles(cursor: Any, window: Window, wanted: bool) -> bool:
     """
     values = {"from_time": window.from_time, "to_time": window.to_time}
     is_exact = wanted and not ask_rows(cursor, "rows_dropped", values)[0]["known"]
-    for choice in ("exact", "no_rollup_percentiles") if is_exact else ("rolled_up", "no_row_percentiles"):
-        cursor.execute(source(f"ask/{choice}"))
+    cursor.execute(source("ask/exact" if is_exact else "ask/rolled_up"))
     if not is_exact:
         for table, question in (("observations", "any_loose"), ("spans", "any_span_links")):
             if not ask_rows(cursor, question, {})[0]["known"]:

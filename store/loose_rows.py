@@ -16,4 +16,3 @@ def leave_out_loose_rows(cursor: Any) -> None:
     """For a cursor within its reader's transaction: where every proxy tells its callers, no row is matched."""
     if not ask_rows(cursor, "any_loose", {})[0]["known"]:
         cursor.execute(source("ask/none_loose"))
-        cursor.execute(source("ask/no_claims"))

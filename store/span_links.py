@@ -25,5 +25,3 @@ def keep_span_links(cursor: Any, window: Window) -> None:
     kept = "span_links_kept" if wanted else "no_span_links"
     cursor.execute(source(f"ask/{kept}"), values if wanted else None)
     cursor.execute(source("ask/span_links"))
-    if not wanted:
-        cursor.execute(source("ask/no_span_calls"))

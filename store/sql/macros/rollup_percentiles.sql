@@ -1,5 +1,5 @@
 -- Percentiles of `edge_facts` where the rollup tells them (not `is_exact`), `signal` 'rollup': of each step and group of
--- `place`, by how many measurements lie in each bucket of latency. `ask/no_rollup_percentiles` puts an empty one before it.
+-- `place`, by how many measurements lie in each bucket of latency. `ask/exact` puts an empty one before it.
 create or replace macro rollup_percentiles(
     uncounted, found, uneven, known_lane, loose_lane, place, from_time, to_time, step_us
 )

@@ -1,5 +1,5 @@
 -- Percentiles of `edge_facts` where rows tell them (`is_exact`): of each step and group of `place`, by its relations of
--- these names. `ask/no_row_percentiles` puts an empty one before it.
+-- these names. `ask/rolled_up` puts an empty one before it.
 create or replace macro row_percentiles(seen, found, uneven, loose_lane, place, grouped_lane, from_time, to_time, step_us)
 as table
 select
