@@ -1,4 +1,4 @@
-"""Acknowledged records a second over OTLP/gRPC: ``python -m bench.load_otlp [--grpc HOST:PORT] [--signal logs] [--rate 10000]``.
+"""Acknowledged records a second over OTLP/gRPC: ``python -m bench.load_otlp [--signal logs] [--rate 10000]``.
 
 Envoy-shaped: spans with 20 attributes, access-log records, or its stat sink's points; 512 a request (points: as
 many as its sink sends), 4 sender processes with 8 exports in flight each.

@@ -116,10 +116,9 @@ def make_folder(data: Path) -> str:
         (spans,) = one(cursor.execute("SELECT count(*) FROM catalogue.merged_minutes WHERE is_merged"))
         day = [segment for segment in store.segments if segment.table in ROLLUPS]
         copies = [
-            copied
+            _copy(cursor, data, segment, -days * _DAY, midnight if days > 0 else _END)
             for days in (*range(1, _DAYS), -1)
             for segment in day
-            if (copied := _copy(cursor, data, segment, -days * _DAY, midnight if days > 0 else _END))
         ]
         with transaction(cursor):
             record_segments(cursor, copies, midnight)
@@ -128,7 +127,8 @@ def make_folder(data: Path) -> str:
             for table in ROLLUPS
         }
     made = ", ".join(
-        f"{sum(rows for rows, _ in told) / 1e6:.1f} million rows of {table} in {sum(size for _, size in told) / 1e9:.2f} GB"
+        f"{sum(rows for rows, _ in told) / 1e6:.1f} million rows of {table} in "
+        f"{sum(size for _, size in told) / 1e9:.2f} GB"
         for table, told in sizes.items()
     )
     store.stop()
@@ -160,7 +160,7 @@ def _repeat_minutes(cursor: Cursor, since: datetime, until: datetime) -> None:
     )
 
 
-def _copy(cursor: Cursor, data: Path, segment: Segment, by: timedelta, before: datetime) -> Segment | None:
+def _copy(cursor: Cursor, data: Path, segment: Segment, by: timedelta, before: datetime) -> Segment:
     """The counts of a file once more ``by`` earlier or later, as far as they end by ``before``."""
     begin, length = ROLLUPS[segment.table]
     path = segment.path.replace("rollup-", f"rollup-{by // _DAY}-")
@@ -180,7 +180,8 @@ def _copy(cursor: Cursor, data: Path, segment: Segment, by: timedelta, before: d
     )
     if segment.table == "edges_merged":
         cursor.execute(
-            "INSERT INTO catalogue.merged_minutes SELECT DISTINCT span_minutes, since, true FROM read_parquet(?, hive_partitioning = false)",
+            "INSERT INTO catalogue.merged_minutes SELECT DISTINCT span_minutes, since, true "
+            "FROM read_parquet(?, hive_partitioning = false)",
             [str(target)],
         )
     return Segment(

@@ -18,6 +18,7 @@ from starlette.datastructures import QueryParams
 from dashboard import api_docs, api_sql, api_store
 from dashboard.ask import ask
 from dashboard.errors import error_answer
+from dashboard.json_answer import JsonAnswer
 from store.errors import BadQuery
 from store.query_types import GraphQuery, RequestsQuery, TimeseriesQuery, TracesQuery
 
@@ -95,7 +96,7 @@ def _add_reads(router: APIRouter, queries: Any) -> None:
 
 def _add_read(router: APIRouter, name: str, method: Any, kind: Any, summary: str) -> None:
     async def read(request: Request) -> JSONResponse:
-        return JSONResponse(await ask(method, kind.from_params(parameters(request.query_params))))
+        return JsonAnswer(await ask(method, kind.from_params(parameters(request.query_params))))
 
     router.add_api_route(
         f"/{name}",
@@ -114,7 +115,7 @@ def _add_traces(router: APIRouter, queries: Any) -> None:
         found = await ask(queries.trace, trace_id)
         if found is None:
             raise BadQuery("trace_not_found", f"There is no trace {trace_id[:64]}.", "It may be too old.")
-        return JSONResponse(found)
+        return JsonAnswer(found)
 
 
 def _add_imports(router: APIRouter, queries: Any) -> None:

@@ -41,7 +41,8 @@ _SPARE_BYTES = 64 << 20
 
 _CATALOGUE_TABLES = (
     "about", "segments", "sealed_journals", "delivered", "import_digests", "peers", "activity", "identity_facts",
-    "stints", "resources_stored", "edges_1m", "edges_merged", "merged_minutes", "dropped_minutes", "series", "trace_filters",
+    "stints", "resources_stored", "edges_1m", "edges_merged", "merged_minutes", "dropped_minutes", "series",
+    "trace_filters",
 )  # fmt: skip
 """All but `retired`: what those files held is in others."""
 

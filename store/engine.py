@@ -28,7 +28,7 @@ from store.published import Publisher
 from store.reading import in_window, open_views
 from store.recovery import open_catalogue, reconcile_segments, remove_scratch, restore_from_published
 from store.registry import refresh_instances
-from store.relations import empty_arrow
+from store.relations import empty_arrow, shown_sql
 from store.sealing import seal_journal
 from store.settings import StoreSettings
 from store.sql_worker import SqlLimits, run_statement
@@ -103,6 +103,8 @@ class Store:
             for table in ROW_TABLES:
                 with arrow_relations(cursor, incoming=empty_arrow(table)):
                     cursor.execute(f"CREATE TABLE hot.empty_{table} AS FROM incoming")
+                shown = shown_sql(table, f"FROM hot.empty_{table}")
+                cursor.execute(f"CREATE TABLE hot.empty_{table}_shown AS {shown}")
             refresh_instances(cursor)
             self.segments = read_segments(cursor)
             self.upkeep.check_sizes(cursor, self.segments)

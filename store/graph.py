@@ -237,7 +237,8 @@ def _node_json(node: Node) -> Json:
 
 def _edge_json(number: int, edge: Edge, share: float | None, seconds: float) -> Json:
     client, server = edge.client, edge.server
-    latency = quantiles_ms(edge.quantiles.get(("client", client.best_leg)))
+    shown = ("client", client.best_leg)
+    latency = quantiles_ms(edge.quantiles.get(shown))
     behind = quantiles_ms(edge.quantiles.get(("server", "in")))
     known = sum(edge.tls.values())
     return {
@@ -247,7 +248,7 @@ def _edge_json(number: int, edge: Edge, share: float | None, seconds: float) -> 
         "protocol": edge.protocol,
         "counted_from": _counted_from(client.signals or server.signals),
         "reporter": _reporter(client.legs),
-        "latency_from": edge.estimated.get(("client", client.best_leg), "rows"),
+        "latency_from": edge.estimated.get(shown, "rows"),
         "requests": client.requests,
         "rate": client.requests / seconds,
         "errors": client.errors,
@@ -279,7 +280,7 @@ def _edge_json(number: int, edge: Edge, share: float | None, seconds: float) -> 
 
 
 def _sorted(counts: dict[str, int]) -> Json:
-    return {name: counts[name] for name in sorted(counts)}
+    return {name: counts[name] for name in sorted(counts)} if len(counts) > 1 else counts
 
 
 def _counted_from(signals: Iterable[str]) -> str:

@@ -15,7 +15,8 @@ from store.statements import identifier, in_order, source
 
 RELATIONS = (
     "observations_raw", "observations_stored", "observations_unsealed", "spans_raw", "spans_stored", "spans_unsealed",
-    "metric_points_raw", "edges_1m", "edges_merged", "merged_minutes", "dropped_minutes", "peers", "series", "activity", *RESOLVED,
+    "metric_points_raw", "edges_1m", "edges_merged", "merged_minutes", "dropped_minutes", "peers", "series",
+    "activity", *RESOLVED,
 )  # fmt: skip
 """What the macros read."""
 

@@ -16,7 +16,8 @@ from store.statements import source
 def keep_span_links(cursor: Any, window: Window) -> None:
     """Put a temporary macro in the place of `span_links`, for a cursor within its reader's transaction.
 
-    Where no application's span can count in the window, which takes little to know, it answers nothing.
+    Where no application's span can count in the window, which takes little to know, it and `span_calls` answer
+    nothing.
     """
     values = {"from_time": window.from_time, "to_time": window.to_time}
     known = ask_rows(cursor, "span_peers_known", {})[0]["known"]

@@ -120,5 +120,7 @@ class Tally(Outcomes):
 
 def quantiles_ms(quantiles_us: list[float] | None) -> dict[str, float | None]:
     """[p50, p90, p95, p99] in µs → names with milliseconds."""
-    p50, p90, p95, p99 = (value / 1000 for value in quantiles_us) if quantiles_us else (None,) * 4
-    return {"p50_ms": p50, "p90_ms": p90, "p95_ms": p95, "p99_ms": p99}
+    if not quantiles_us:
+        return {"p50_ms": None, "p90_ms": None, "p95_ms": None, "p99_ms": None}
+    p50, p90, p95, p99 = quantiles_us
+    return {"p50_ms": p50 / 1000, "p90_ms": p90 / 1000, "p95_ms": p95 / 1000, "p99_ms": p99 / 1000}

@@ -212,8 +212,7 @@ def test_counts_that_are_too_old_leave_no_span_behind(tmp_path: Path) -> None:
     store = open_store(tmp_path, rows_kept_days=1, rollups_kept_days=1, retired_kept_s=0)
     store.tidy(end)
     left = [
-        ask(store, f"SELECT count(*) FROM {name}")[0][0]
-        for name in ("edges_1m", "edges_merged", "activity")
+        ask(store, f"SELECT count(*) FROM {name}")[0][0] for name in ("edges_1m", "edges_merged", "activity")
     ]
     store.stop()
     assert left == [0, 0, 0]

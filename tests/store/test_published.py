@@ -45,7 +45,7 @@ def test_anyone_reads_sealed_rows_while_the_store_is_open(tmp_path: Path) -> Non
         store.poll_once()
         counts = (
             "SELECT (SELECT count(*) FROM observations_raw), (SELECT count(*) FROM peers), "
-            '(SELECT sum(bit_count(minutes))::BIGINT FROM activity), (SELECT count(*) FROM instances), '
+            "(SELECT sum(bit_count(minutes))::BIGINT FROM activity), (SELECT count(*) FROM instances), "
             "(SELECT any_value(attributes['zone']) FROM observations_raw)"
         )
         assert read(tmp_path, counts) == [[number, 1, number, number, "zone-a"]]

@@ -82,7 +82,7 @@ def test_the_files_of_a_past_day_become_one(tmp_path: Path, early: list) -> None
     """A file an hour is many to open for a week."""
     store = filled(tmp_path, [])
     write_at = sorted(early, key=lambda row: row["time"])
-    for hour in range(0, 25):
+    for hour in range(25):
         since = MIDNIGHT + hour * HOUR
         rows = [row for row in write_at if since <= row["time"] < since + HOUR]
         add(store, tmp_path, f"hour-{hour}", rows, seal=True)

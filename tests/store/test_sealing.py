@@ -19,7 +19,8 @@ from tests.store.journals import NOON, ask, batch, give_template, observation, o
 ROOT = Path(__file__).parent.parent.parent
 EVERYTHING = (
     "SELECT (SELECT count(*) FROM observations_raw), (SELECT count(DISTINCT path) FROM observations_raw), "
-    '(SELECT count(DISTINCT (peer_key, "hour")) FROM activity), (SELECT count(*) FROM spans_raw), (SELECT count(*) FROM logs_raw)'
+    '(SELECT count(DISTINCT (peer_key, "hour")) FROM activity), (SELECT count(*) FROM spans_raw), '
+    "(SELECT count(*) FROM logs_raw)"
 )
 
 

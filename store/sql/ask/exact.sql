@@ -5,5 +5,8 @@ create temp macro whole_spans(from_time, to_time, step_us) as table
 select null::integer as span_minutes, null::timestamp as since, null::timestamp as until where false;
 create temp macro merged_at(spans, length, from_time, to_time) as table
 select *, false as is_open, false as is_apart from edges_merged where false;
-create temp macro latency_at(rolled, told, found, placed) as table
-select null::bigint as bucket, null::integer as place_no, null::integer as latency_bucket, null::bigint as n where false
+create temp macro rollup_percentiles(
+    rolled, uncounted, found, uneven, placed_lane, loose_lane, place, from_time, to_time, step_us
+)
+as table
+select null::bigint as bucket, null::integer as group_no, null::varchar as signal, null::double[] as quantiles_us where false

@@ -271,73 +271,14 @@ placed_lane as materialized (
 grouped_lane as materialized (
     select lane_key, hour_no, minutes, unnest(groups)::integer as group_no from placed_lane
 ),
--- Where rows tell the percentiles.
-ranked as (
-    select bucket, group_no, quantile_cont(duration_us, [0.5, 0.9, 0.95, 0.99])::double[] as quantiles_us
-    from (
-        select bucket, group_no, duration_us
-        from (
-            select
-                lane_key, step_of(time, from_time, to_time, step_us) as bucket, status_code, duration_us,
-                case when lane_key in (select lane_key from uneven) then epoch_us(time) // 3600000000 else -1 end as hour_no,
-                case when lane_key in (select lane_key from uneven) then minute_bit(time) else first_minutes(60) end
-                    as minute_bit
-            from seen
-        ) as told
-        join grouped_lane on grouped_lane.lane_key = told.lane_key and grouped_lane.hour_no = told.hour_no
-            and minutes & minute_bit <> 0
-        where duration_us is not null and status_code is distinct from 101
-        union all
-        select bucket, unnest(groups)::integer, duration_us
-        from found join loose_lane using (lane_key, minute_no, linked) join place using (edge_no, view, leg)
-        where duration_us is not null and status_code is distinct from 101
-    )
-    where is_exact(from_time, to_time)
-    group by all
-),
--- Where the rollup does: how many measurements lie in each bucket of latency.
-told_latency as not materialized (
-    select
-        lane_key, latency_bucket(duration_us) as latency_bucket, step_of(time, from_time, to_time, step_us) as bucket,
-        case when lane_key in (select lane_key from uneven) then epoch_us(time) // 3600000000 else -1 end as hour_no,
-        case when lane_key in (select lane_key from uneven) then minute_bit(time) else first_minutes(60) end as minute_bit,
-        count(*) as n
-    from uncounted
-    where duration_us is not null and status_code is distinct from 101
-    group by all
-),
-found_latency as not materialized (
-    select bucket, place_no::integer as place_no, latency_bucket(duration_us) as latency_bucket
-    from found join loose_lane using (lane_key, minute_no, linked) join place using (edge_no, view, leg)
-    where duration_us is not null and status_code is distinct from 101
-),
-bucketed as (
-    select * from latency_at('rolled', 'told_latency', 'found_latency', 'placed_lane')
-    where not is_exact(from_time, to_time)
-),
-reached as (
-    select
-        bucket, group_no, bucket_duration_us(latency_bucket) as duration_us, (sum(n) over upto)::bigint as reached,
-        (sum(n) over (partition by bucket, group_no))::bigint as total
-    from (
-        select bucket, group_no, latency_bucket, sum(n)::bigint as n
-        from (
-            select bucket, latency_bucket, n, unnest(groups)::integer as group_no
-            from bucketed join place using (place_no)
-        )
-        group by all
-    )
-    window upto as (partition by bucket, group_no order by latency_bucket)
-),
 measured as (
-    select bucket, group_no, null as signal, quantiles_us from ranked
+    from row_percentiles(
+        'seen', 'found', 'uneven', 'loose_lane', 'place', 'grouped_lane', from_time, to_time, step_us
+    )
     union all
-    select bucket, group_no, 'rollup', [
-        quantile_of_buckets(0.5, reached, total, duration_us), quantile_of_buckets(0.9, reached, total, duration_us),
-        quantile_of_buckets(0.95, reached, total, duration_us), quantile_of_buckets(0.99, reached, total, duration_us)
-    ]
-    from reached
-    group by bucket, group_no
+    from rollup_percentiles(
+        'rolled', 'uncounted', 'found', 'uneven', 'placed_lane', 'loose_lane', 'place', from_time, to_time, step_us
+    )
 )
 select
     'count' as fact, bucket, edge_no, source_no, target_no, protocol, view, leg, signal, share_service,
