@@ -54,7 +54,12 @@ def restart(size: int | None = None) -> list[Row]:
     how = f"{size >> 20:,} MiB, {spans:,} spans in the journal; start to the first /api/graph"
     return [
         ("start with a full journal", f"{first:.1f} s", "", how),
-        ("restart after a kill with it", f"{again:.1f} s", "< 5 s", f"{loaded:,} spans were loaded before it"),
+        (
+            "restart after a kill with it",
+            f"{again:.1f} s",
+            "< 5 s",
+            f"{loaded:,} spans were loaded before it",
+        ),
         ("and goes on loading", f"{rate:,.0f}/s", "", f"over {_BEFORE_S:.0f} s, spans hot and sealed"),
     ]
 

@@ -8,6 +8,8 @@ each thread a connection of its own to it.
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,7 +21,23 @@ from store.statements import identifier, literal
 
 Cursor = duckdb.DuckDBPyConnection
 Error = duckdb.Error
-CORRUPT = (duckdb.IOException, duckdb.InternalException, duckdb.SerializationException, duckdb.FatalException)
+
+_LOCKED = "Could not set lock"
+"""Not just "lock": what is wrong with a damaged file is said of its blocks."""
+_DAMAGED = (
+    duckdb.IOException,
+    duckdb.InternalException,
+    duckdb.SerializationException,
+    duckdb.FatalException,
+)
+_FATAL = ("database has been invalidated", "Corrupt database file")
+_OF_THE_MACHINE = tuple(
+    os.strerror(number)
+    for number in (
+        *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS),
+        *(errno.EMFILE, errno.ENFILE, errno.ENOMEM),
+    )
+)
 
 NOT_OF_FILES = (
     duckdb.InterruptException,
@@ -86,7 +104,7 @@ class Database:
             ) as cursor:  # the sealer and a job may attach at the same time
                 cursor.execute(f"ATTACH {target} AS {identifier(alias)}{suffix}")
         except duckdb.IOException as error:
-            if "lock" in str(error).lower():
+            if _LOCKED in str(error):
                 raise StoreLocked(
                     f"{path} is open in another process: ask the running server, or stop it first"
                 ) from error
@@ -147,9 +165,20 @@ def transaction(
         raise
 
 
+def is_damage(error: BaseException) -> bool:
+    """Does the error speak of a database file's bytes, and not of a disk that is full or may not be written?"""
+    return isinstance(error, _DAMAGED) and not any(reason in str(error) for reason in _OF_THE_MACHINE)
+
+
+def is_fatal(error: BaseException) -> bool:
+    """Can no retry in this process mend it? A broken block of a file is one: a start finds it, and rebuilds."""
+    gave_up = isinstance(error, StoreFailed | duckdb.FatalException)
+    return gave_up or (isinstance(error, Error) and any(text in str(error) for text in _FATAL))
+
+
 def raise_if_fatal(error: BaseException) -> None:
     """Turn what no retry in this process can mend into StoreFailed."""
-    if isinstance(error, duckdb.FatalException) or "database has been invalidated" in str(error):
+    if is_fatal(error):
         raise StoreFailed(f"the database gave up and must be opened again: {error}") from error
 
 

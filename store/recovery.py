@@ -18,7 +18,8 @@ from pathlib import Path
 from store import metric_series
 from store.catalogue import Segment, attach_catalogue, read_segments, record_segments, utc_now
 from store.compaction import replaced_by
-from store.database import CORRUPT, Cursor, Database, Error, one, transaction
+from store.database import Cursor, Database, Error, is_damage, one, transaction
+from store.journal_files import list_journals
 from store.relations import parquet_sql
 from store.retired import unlink_retired
 from store.segments import UNFINISHED
@@ -30,13 +31,17 @@ log = logging.getLogger(__name__)
 # Peers, activity and rollups are counted again from the segments instead.
 _COPIES = ("identity_facts", "stints", "resources_stored", "delivered", "import_digests")
 
+_COUNTS = ("edges_1m", "activity")
 
-def open_catalogue(settings: StoreSettings) -> tuple[Database, bool]:
-    """A database with the catalogue attached; (…, True) when a damaged one had to be set aside.
 
-    First the WAL alone goes (the last checkpoint and the segments hold the rest), then the whole file.
+def open_catalogue(settings: StoreSettings) -> tuple[Database, list[Path]]:
+    """A database with the catalogue attached, and the files that had to be set aside because they are damaged.
+
+    First the WAL alone goes (the last checkpoint and the segments hold the rest), then the whole file. A disk that is
+    full or may not be written is no damage: that is raised.
     """
     wal = settings.catalogue.with_name(settings.catalogue.name + ".wal")
+    put_away: list[Path] = []
     for damaged in ([wal], [wal, settings.catalogue], []):
         database = Database(
             memory_limit=settings.memory_limit,
@@ -46,24 +51,49 @@ def open_catalogue(settings: StoreSettings) -> tuple[Database, bool]:
         )
         try:
             attach_catalogue(database, settings.catalogue)
-        except CORRUPT as error:
+            with contextlib.closing(database.cursor()) as cursor:
+                _read_through(cursor, with_counts=settings.doubt.exists())
+        except Error as error:
             database.close()
-            if not damaged:
+            if not damaged or not is_damage(error):
                 raise
             log.error("the catalogue cannot be read (%s): setting it aside and rebuilding it", error)
-            for path in damaged:
-                _set_aside(path)
+            put_away += [path for path in damaged if _set_aside(path)]
         except BaseException:
             database.close()
             raise
         else:
-            return database, damaged != [wal]
+            settings.doubt.unlink(missing_ok=True)
+            return database, put_away
     raise AssertionError("unreachable")
 
 
-def _set_aside(path: Path) -> None:
+def _read_through(cursor: Cursor, with_counts: bool) -> None:
+    """Read every block that a start reads, so that a broken one is met here. Raises duckdb errors.
+
+    ``with_counts``: the counts per minute as well. They may be large; a question or a publishing that meets a broken
+    block of theirs leaves a doubt for the next start (`note_doubt`).
+    """
+    tables = cursor.execute(
+        "SELECT table_name FROM duckdb_tables() WHERE database_name = 'catalogue'"
+    ).fetchall()
+    for (name,) in tables:
+        if with_counts or name not in _COUNTS:
+            cursor.execute(f"SELECT max(hash(one)) FROM catalogue.{name} AS one").fetchall()
+
+
+def note_doubt(settings: StoreSettings) -> None:
+    """Have the next start read all of the catalogue before anything else, and a publishing begin from nothing."""
+    with contextlib.suppress(OSError):
+        settings.doubt.touch()
+    shutil.rmtree(settings.temporary / "publish", ignore_errors=True)
+
+
+def _set_aside(path: Path) -> bool:
     with contextlib.suppress(FileNotFoundError):
         path.rename(path.with_name(f"{path.name}.corrupt.{time.time_ns()}"))
+        return True
+    return False
 
 
 def restore_from_published(database: Database, cursor: Cursor, published: Path) -> None:
@@ -92,17 +122,15 @@ def remove_scratch(settings: StoreSettings) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def reconcile_segments(
-    cursor: Cursor, settings: StoreSettings, journals: list[str], sealed: set[str]
-) -> None:
-    """Adopt or delete the files the catalogue does not list; those it lists are the upkeep's."""
+def reconcile_segments(cursor: Cursor, settings: StoreSettings, sealed: set[str]) -> int:
+    """Adopt or delete the files the catalogue does not list; those it lists are the upkeep's. The rows adopted."""
     for path in settings.segments.rglob(f"*{UNFINISHED}"):
         path.unlink(missing_ok=True)
     unlink_retired(cursor, settings, datetime.max)
     known = {segment.path: segment for segment in read_segments(cursor)}
     found = {str(path.relative_to(settings.data_dir)): path for path in settings.segments.rglob("*.parquet")}
     unlisted = [name for name in found if name not in known]
-    not_needed = _not_needed(found, unlisted, set(journals) - sealed)
+    not_needed = _not_needed(found, unlisted, set(list_journals(settings.journal)) - sealed)
     for name in not_needed:
         found.pop(name).unlink()
     adopted: list[Segment] = []
@@ -111,13 +139,16 @@ def reconcile_segments(
             with contextlib.suppress(Error):
                 adopted.append(_describe(cursor, settings, found[name]))
     if not adopted:
-        return
+        return 0
     with transaction(cursor):
         for name in not_needed & known.keys():
             cursor.execute("DELETE FROM catalogue.segments WHERE path = ?", [name])
         record_segments(cursor, adopted, utc_now())
         for segment in adopted:
             _count_again(cursor, settings, segment)
+    rows = sum(segment.rows for segment in adopted)
+    log.warning("adopted %d segments with %d rows that the catalogue did not list", len(adopted), rows)
+    return rows
 
 
 def _not_needed(found: dict[str, Path], unlisted: list[str], waiting: set[str]) -> set[str]:

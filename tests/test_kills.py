@@ -46,9 +46,7 @@ def test_nothing_acknowledged_is_lost_or_doubled_by_kills(tmp_path: Path) -> Non
         assert min(sender.acknowledged for sender in senders) > KILLS_EACH * RECORDS
         assert sum(sender.repeated for sender in senders) > KILLS_EACH
         stored = wait_for(
-            lambda: (
-                found if (found := counts(server)) and found[0] >= spans and found[2] >= logs else None
-            ),
+            lambda: found if (found := counts(server)) and found[0] >= spans and found[2] >= logs else None,
             600,
             f"{spans} spans and {logs} logs are stored",
         )
