@@ -71,6 +71,7 @@ def health(now: Sample, before: Sample | None, status: dict[str, Any]) -> Health
             ("Rows dropped for their age or for room", "", status.get("dropped_rows")),
             ("Rows in segments that could not be read", "", status.get("quarantined_rows")),
             ("Bytes of torn journals, never acknowledged", "bytes", status.get("torn_bytes")),
+            ("Damaged bytes of journals", "bytes", status.get("damaged_journal_bytes")),
         ],
     )
 
@@ -141,6 +142,16 @@ def _troubles(now: Sample, before: Sample | None, status: dict[str, Any]) -> lis
         found.append(
             f"{status['quarantined_segments']:,} segments could not be read; their {rows:,} rows are lost unless a "
             "backup has them. The files lie in quarantine/; look at the disk."
+        )
+    if size := status.get("damaged_journal_bytes"):
+        found.append(
+            f"{size:,} bytes of journals were damaged: what was acknowledged in them is lost, and only that. The files "
+            "lie in quarantine/journal; look at the disk."
+        )
+    if status.get("damaged_catalogues"):
+        found.append(
+            f"The catalogue could not be read and was rebuilt ({status['adopted_rows']:,} rows were counted again); no "
+            "row is lost. What it was lies beside it, named .corrupt; look at the disk."
         )
     return found
 

@@ -31,7 +31,7 @@ from store.sealing import seal_journal
 from store.settings import StoreSettings
 from store.sql_worker import SqlLimits, run_statement
 from store.statements import sql
-from store.status import describe
+from store.status import COUNTED, describe
 from store.upkeep import Upkeep
 
 log = logging.getLogger(__name__)
@@ -74,7 +74,7 @@ class Store:
         self._sealing = threading.Lock()
         self.stopping = threading.Event()
         self._threads: list[threading.Thread] = []
-        self._counters = {"loaded_rows": 0, "repeated_exports": 0, "sealed_journals": 0, "torn_bytes": 0}
+        self._counters = dict.fromkeys(COUNTED, 0)
         self._loaded_at = 0.0
         self._load_seconds = 0.0
 
@@ -286,10 +286,8 @@ class Store:
 
     def _next_to_seal(self) -> JournalFile | None:
         with self.lock:
-            for name, file in list(self._files.items()):
-                if file.exhausted and name not in self._sealed:
-                    return file
-        return None
+            waiting = (one for name, one in self._files.items() if one.exhausted and name not in self._sealed)
+            return next(waiting, None)
 
     def _seal(self, file: JournalFile) -> None:
         with self.lock:
@@ -309,7 +307,8 @@ class Store:
         self.step("slice_dropped")
         self.database.checkpoint(self.settings.catalogue, "catalogue")
         self._counters["sealed_journals"] += 1
-        self._counters["torn_bytes"] += file.lost_bytes
+        self._counters["torn_bytes"] += file.torn_bytes
+        self._counters["damaged_journal_bytes"] += file.damaged_bytes
         with self.lock:
             self._unlinkable.append(file.name)
             self._files.pop(file.name, None)

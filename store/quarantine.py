@@ -1,4 +1,5 @@
-"""Segments that cannot be read: found, taken off the list, moved to ``DATA/quarantine``, and said in numbers.
+"""Segments that cannot be read: found, taken off the list, moved to ``DATA/quarantine``, and said in numbers. Journals
+of which a part cannot be read stay there, too.
 
 What must stay true: one broken file stops no question, seal or start for longer than it takes to find it; nothing
 is deleted. The counts per minute of its rows stay: they were right.
@@ -6,6 +7,7 @@ is deleted. The counts per minute of its rows stay: they were right.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from collections.abc import Callable
@@ -17,6 +19,7 @@ import pyarrow.parquet as pq
 from store.catalogue import Segment
 from store.database import Cursor, transaction
 from store.dropped_minutes import note_lost
+from store.journal_files import JournalFile
 from store.segments import make_durable_folder, sync
 from store.settings import StoreSettings
 
@@ -67,3 +70,16 @@ def set_aside(
             os.rename(path, place)
             sync(place.parent)
     return sum(segment.rows for segment in gone)
+
+
+def keep_journal(settings: StoreSettings, file: JournalFile) -> None:
+    """Give the journal a second name in the quarantine, before its own is unlinked."""
+    place = settings.quarantine / "journal" / file.name
+    log.error(
+        "%d bytes of the journal %s are damaged: what was acknowledged in them is lost; it is kept as %s",
+        *(file.damaged_bytes, file.name, place),
+    )
+    make_durable_folder(place.parent, settings.data_dir)
+    with contextlib.suppress(FileExistsError):
+        os.link(file.path, place)
+        sync(place.parent)

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 _EVENTS = (
-    "sealed_journals", "repeated_exports", "torn_bytes", "merged_segments", "dropped_segments", "dropped_rows",
-    "dropped_bytes", "quarantined_segments", "quarantined_rows",
+    "sealed_journals", "repeated_exports", "torn_bytes", "damaged_journal_bytes", "damaged_catalogues", "adopted_rows",
+    "merged_segments", "dropped_segments", "dropped_rows", "dropped_bytes", "quarantined_segments", "quarantined_rows",
 )  # fmt: skip
 
 

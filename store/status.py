@@ -11,6 +11,12 @@ from store.journal_files import JournalFile
 from store.physical import ROW_TABLES
 from store.settings import StoreSettings
 
+COUNTED = (
+    "loaded_rows", "repeated_exports", "sealed_journals", "torn_bytes", "damaged_journal_bytes",
+    "damaged_catalogues", "adopted_rows",
+)  # fmt: skip
+"""What the engine counts since the folder was opened."""
+
 
 def describe(
     settings: StoreSettings,
