@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -31,6 +32,8 @@ _DAMAGED = (
     duckdb.FatalException,
 )
 _FATAL = ("database has been invalidated", "Corrupt database file")
+_GONE = "Detached database"
+"""A copy that could not be finished, on a full disk: invalidated, and no longer attached."""
 _OF_THE_MACHINE = tuple(
     os.strerror(number)
     for number in (
@@ -53,6 +56,7 @@ SELECTING = ("SELECT",)
 """Kinds of statement that only read (FROM, DESCRIBE, SHOW, SUMMARIZE parse as SELECT)."""
 
 _WAL_BYTES = 16 << 20
+_CHECKPOINT_ROOM = 16 << 20
 
 DUCKDB_VERSION: str = duckdb.__version__
 
@@ -116,9 +120,7 @@ class Database:
 
     def checkpoint(self, path: Path, alias: str) -> None:
         """Write what the WAL of an attached file holds into the file, once that is worth it."""
-        with contextlib.suppress(FileNotFoundError):
-            if path.with_name(f"{path.name}.wal").stat().st_size < _WAL_BYTES:
-                return
+        if _wal_bytes(path) >= _WAL_BYTES and has_room_to_checkpoint(path):
             with (
                 contextlib.closing(self.cursor()) as cursor,
                 contextlib.suppress(duckdb.TransactionException),
@@ -137,6 +139,18 @@ class Database:
 
     def close(self) -> None:
         self._connection.close()
+
+
+def has_room_to_checkpoint(path: Path) -> bool:
+    """Is there room for what the WAL of ``path`` holds? DuckDB gives a file up whose checkpoint finds the disk full."""
+    return shutil.disk_usage(path.parent).free >= _wal_bytes(path) + _CHECKPOINT_ROOM
+
+
+def _wal_bytes(path: Path) -> int:
+    try:
+        return path.with_name(f"{path.name}.wal").stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 @contextlib.contextmanager
@@ -172,8 +186,10 @@ def is_damage(error: BaseException) -> bool:
 
 def is_fatal(error: BaseException) -> bool:
     """Can no retry in this process mend it? A broken block of a file is one: a start finds it, and rebuilds."""
-    gave_up = isinstance(error, StoreFailed | duckdb.FatalException)
-    return gave_up or (isinstance(error, Error) and any(text in str(error) for text in _FATAL))
+    if isinstance(error, StoreFailed | duckdb.FatalException):
+        return True
+    is_of_one_that_is_gone = _GONE in str(error) and not is_damage(error)
+    return isinstance(error, Error) and any(text in str(error) for text in _FATAL) and not is_of_one_that_is_gone
 
 
 def raise_if_fatal(error: BaseException) -> None:

@@ -21,7 +21,7 @@ from store.compaction import replaced_by
 from store.database import Cursor, Database, Error, is_damage, one, transaction
 from store.journal_files import list_journals
 from store.relations import parquet_sql
-from store.retired import unlink_retired
+from store.retired import read_retired, unlink_retired
 from store.segments import UNFINISHED
 from store.settings import StoreSettings
 from store.statements import sql
@@ -129,7 +129,8 @@ def reconcile_segments(cursor: Cursor, settings: StoreSettings, sealed: set[str]
     unlink_retired(cursor, settings, datetime.max)
     known = {segment.path: segment for segment in read_segments(cursor)}
     found = {str(path.relative_to(settings.data_dir)): path for path in settings.segments.rglob("*.parquet")}
-    unlisted = [name for name in found if name not in known]
+    listed = known.keys() | read_retired(cursor)
+    unlisted = [name for name in found if name not in listed]
     not_needed = _not_needed(found, unlisted, set(list_journals(settings.journal)) - sealed)
     for name in not_needed:
         found.pop(name).unlink()
