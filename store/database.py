@@ -189,7 +189,9 @@ def is_fatal(error: BaseException) -> bool:
     if isinstance(error, StoreFailed | duckdb.FatalException):
         return True
     is_of_one_that_is_gone = _GONE in str(error) and not is_damage(error)
-    return isinstance(error, Error) and any(text in str(error) for text in _FATAL) and not is_of_one_that_is_gone
+    return (
+        isinstance(error, Error) and any(text in str(error) for text in _FATAL) and not is_of_one_that_is_gone
+    )
 
 
 def raise_if_fatal(error: BaseException) -> None:

@@ -220,7 +220,7 @@ class Store:
                     self.step("loaded")
                 if file.left:
                     unread.add(file.writer)
-            self._loaded_at = time.time()
+            self._loaded_at = time.monotonic()
             if frames:
                 self._load_seconds += time.perf_counter() - started
             self._drop_left(cursor)

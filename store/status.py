@@ -58,7 +58,7 @@ def describe(
         "journal_files": len(files),
         "journal_bytes": journal_bytes,
         "journal_bytes_waiting": waiting,
-        "lag_s": round(time.time() - loaded_at, 3) if loaded_at else None,
+        "lag_s": round(time.monotonic() - loaded_at, 3) if loaded_at else None,
         "load_seconds": round(load_seconds, 3),
         **counters,
     }

@@ -70,7 +70,13 @@ def observation(seconds: float = 0, **columns: Any) -> dict[str, Any]:
 
 
 def write_journal(
-    folder: Path, name: str, batches: list[Batch], *, keep_open: bool = False, tail: bytes = b""
+    folder: Path,
+    name: str,
+    batches: list[Batch],
+    *,
+    keep_open: bool = False,
+    tail: bytes = b"",
+    created_us: int = NOON_US,
 ) -> int | None:
     """Write ``folder/name.journal``. ``keep_open``: it stays locked; returns the descriptor to close."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -78,7 +84,7 @@ def write_journal(
     unnamed = path.with_suffix(".journal-new")
     fd = os.open(unnamed, os.O_WRONLY | os.O_CREAT, 0o600)
     fcntl.flock(fd, fcntl.LOCK_EX)
-    os.write(fd, encode_header(name, NOON_US))
+    os.write(fd, encode_header(name, created_us))
     os.rename(unnamed, path)
     append_frames(fd, batches)
     os.write(fd, tail)

@@ -113,12 +113,13 @@ def test_a_frame_that_cannot_be_decoded_holds_up_nothing(tmp_path: Path) -> None
 
 @pytest.mark.parametrize(
     ("later_us", "source", "rows"),
-    [(0, "als", 1), (HOUR_US, "als", 1), (HOUR_US + 1, "als", 2), (99 * HOUR_US, "import", 1)],
+    [(0, "als", 1), (2 * HOUR_US, "als", 1), (2 * HOUR_US + 1, "als", 2), (99 * HOUR_US, "import", 1)],
 )
 def test_the_same_export_again_within_the_hour_adds_nothing(
     tmp_path: Path, later_us: int, source: str, rows: int
 ) -> None:
-    """A digest is remembered for an hour, an import's for ever: across frames, files, seals and restarts."""
+    """A digest is remembered for an hour, and another for a clock that jumps; an import's for ever: across frames,
+    files, seals and restarts."""
 
     def delivery(received_us: int) -> Batch:
         return batch(mark("same", received_us, source), observations=[observation()])
