@@ -15,6 +15,7 @@ Key = tuple[str, tuple[tuple[str, str], ...]]
 _LAG_S = 5.0
 _JOURNAL_SHARE = 0.8
 _MIB = 1 << 20
+_WAITING_BYTES = 32 * _MIB
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ def health(now: Sample, before: Sample | None, status: dict[str, Any]) -> Health
         store=[
             ("Behind what was acknowledged", "s", status.get("lag_s")),
             ("Journal, acknowledged and not sealed yet", "bytes", status.get("journal_bytes")),
+            ("Of it not loaded yet", "bytes", status.get("journal_bytes_waiting")),
             ("Journal's limit", "bytes", _least(now, "sidelight_journal_limit_bytes")),
             ("Segments", "", status.get("segments")),
             ("Segments on disk", "bytes", status.get("segment_bytes")),
@@ -128,6 +130,11 @@ def _troubles(now: Sample, before: Sample | None, status: dict[str, Any]) -> lis
         found.append(
             f"The journal holds {journal / _MIB:,.0f} of {limit / _MIB:,.0f} MiB: soon senders are told to retry "
             "later. The store does not keep up; send less, or give it more processors."
+        )
+    if (waiting := status.get("journal_bytes_waiting") or 0) > _WAITING_BYTES:
+        found.append(
+            f"{waiting / _MIB:,.0f} MiB of what was acknowledged are not loaded yet, as after a restart: answers lack "
+            "them until then. Nothing is lost."
         )
     if (lag := status.get("lag_s")) is not None and lag > _LAG_S:
         found.append(

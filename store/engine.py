@@ -392,6 +392,7 @@ class Store:
                 self._slices.all(),
                 self.segments,
                 list(self._files.values()),
+                self._sealed,
                 self._counters | self.upkeep.counters,
                 loaded_at=self._loaded_at,
                 load_seconds=self._load_seconds,

@@ -43,7 +43,7 @@ def stats(store: Store) -> Json:
         "journal": {
             "files": sum(1 for _ in settings.journal.glob("*.journal")),
             "bytes": status["journal_bytes"],
-            "waiting_bytes": status["journal_bytes" if status["lag_s"] is None else "journal_bytes_waiting"],
+            "waiting_bytes": status["journal_bytes_waiting"],
         },
         "catalogue": {
             "bytes": _size(settings.catalogue) + _size(settings.catalogue.with_suffix(".duckdb.wal")),
