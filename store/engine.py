@@ -85,18 +85,17 @@ class Store:
         settings = self.settings
         for folder in (settings.data_dir, settings.journal, settings.segments, settings.temporary):
             folder.mkdir(parents=True, exist_ok=True)
-        self._database, put_away = recovery.open_catalogue(settings)
+        self._database, lost = recovery.open_catalogue(settings)
         with contextlib.closing(self._database.cursor()) as cursor:
             cursor.execute(sql("load/macros"))
             cursor.execute(sql("macros/saturated"))
             cursor.execute(sql("macros/latency_buckets"))
             cursor.execute(sql("macros/background_of"))
-            if put_away:
-                recovery.restore_from_published(self._database, cursor, settings.published)
+            is_restored = recovery.restore_from_published(self._database, cursor, settings, lost)
             self._sealed = read_sealed_journals(cursor)
             recovery.remove_scratch(settings)
-            adopted = recovery.reconcile_segments(cursor, settings, self._sealed)
-            self._counters |= {"damaged_catalogues": int(bool(put_away)), "adopted_rows": adopted}
+            adopted = recovery.reconcile_segments(cursor, settings, self._sealed, is_restored)
+            self._counters |= {"damaged_catalogues": int(bool(lost)), "adopted_rows": adopted}
             make_hot(self._database, cursor)
             refresh_instances(cursor)
             self.segments = read_segments(cursor)
@@ -104,7 +103,7 @@ class Store:
             self.upkeep.trace_filters.read(cursor)
             read_delivered(cursor, self._book)
         self._publisher = Publisher(self._database, settings)
-        self._is_published = settings.published.exists() and not put_away
+        self._is_published = settings.published.exists() and not lost
 
     def start(self) -> None:
         """Load and seal in threads of their own from now on."""

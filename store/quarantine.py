@@ -60,16 +60,19 @@ def set_aside(
                 cursor.execute(f"DELETE FROM catalogue.{listed} WHERE path = ?", [segment.path])
         note_lost(cursor, gone)
     for segment in gone:
-        path, place = settings.data_dir / segment.path, settings.quarantine / segment.path
-        log.error(
-            "%s cannot be read (%s): its %d rows of %s to %s are lost; it is kept as %s",
-            *(path, broken[segment.path], segment.rows, segment.earliest, segment.latest, place),
-        )
-        if path.exists():
-            make_durable_folder(place.parent, settings.data_dir)
-            os.rename(path, place)
-            sync(place.parent)
+        log.error("%d rows of %s to %s are lost", segment.rows, segment.earliest, segment.latest)
+        move(settings, segment.path, broken[segment.path])
     return sum(segment.rows for segment in gone)
+
+
+def move(settings: StoreSettings, path: str, why: str) -> None:
+    """Move a file of no list (``path`` below the data folder) to the quarantine, if it is there."""
+    source, place = settings.data_dir / path, settings.quarantine / path
+    log.error("%s cannot be read (%s); it is kept as %s", source, why, place)
+    if source.exists():
+        make_durable_folder(place.parent, settings.data_dir)
+        os.rename(source, place)
+        sync(place.parent)
 
 
 def keep_journal(settings: StoreSettings, file: JournalFile) -> None:

@@ -186,14 +186,24 @@ STEPS = [
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("step", "nth"), STEPS)
-def test_a_death_at_any_step_loses_and_doubles_nothing(tmp_path: Path, step: str, nth: int) -> None:
+@pytest.mark.parametrize(
+    ("step", "nth", "is_catalogue_lost"),
+    [
+        *((*step, False) for step in STEPS),
+        *((name, 1, True) for name in ("after_commit", "published", "journal_unlinked")),
+    ],
+)
+def test_a_death_at_any_step_loses_and_doubles_nothing(
+    tmp_path: Path, step: str, nth: int, is_catalogue_lost: bool
+) -> None:
     """A store that dies at a step of loading or sealing, restarted, has every row exactly once."""
     write_journal(tmp_path / "journal", "c-1", exports("a"))
     write_journal(tmp_path / "journal", "c-2", exports("b"))
     give_template(tmp_path)
     command = [sys.executable, "-m", "tests.store.dying_store", str(tmp_path), step, str(nth)]
     assert subprocess.run(command, cwd=ROOT).returncode == STATUS
+    if is_catalogue_lost:
+        (tmp_path / "catalogue.duckdb").write_bytes(b"\0" * 4096)
     store = open_store(tmp_path)
     store.poll_once()
     assert ask(store, EVERYTHING) == [(12, 12, 18, 12, 6)]
