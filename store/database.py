@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -32,9 +33,11 @@ _DAMAGED = (
     duckdb.FatalException,
 )
 _FATAL = ("database has been invalidated", "Corrupt database file")
+_UNREADABLE = re.compile(rf"\.duckdb\W.*{os.strerror(errno.EIO)}", re.DOTALL)
+"""A database file lies on a bad sector."""
 _GONE = "Detached database"
 """A copy that could not be finished, on a full disk: invalidated, and no longer attached."""
-_OF_THE_MACHINE = tuple(
+_OF_THE_MACHINE = tuple(  # of which a file is none the worse
     os.strerror(number)
     for number in (
         *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS),

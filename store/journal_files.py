@@ -9,6 +9,7 @@ unlocked file gets no more frames).
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from store.physical import WIRE
 
 SUFFIX = ".journal"
 _FRAME_HEAD_BYTES = 16
+_SECTOR_BYTES = 4096
 
 
 def list_journals(folder: Path) -> list[str]:
@@ -77,7 +79,7 @@ class JournalFile:
             return [], 0
         while True:
             wanted = max(max_bytes, self._next_frame_bytes())
-            data = os.pread(self._fd, min(wanted, size - self.offset), self.offset)
+            data = _read_at(self._fd, min(wanted, size - self.offset), self.offset)
             batches, after = _whole_frames(data)
             if batches or not self.finished or not self._skip_damage(size):
                 break
@@ -94,7 +96,7 @@ class JournalFile:
 
     def _read_header(self, size: int) -> bool:
         try:
-            header, length = decode_header(os.pread(self._fd, min(size, 65536), 0))
+            header, length = decode_header(_read_at(self._fd, min(size, 65536), 0))
         except BrokenFrame:
             return self.finished  # its frames are looked for
         created = header.get("created_us")
@@ -104,7 +106,7 @@ class JournalFile:
 
     def _skip_damage(self, size: int) -> bool:
         """Go on with the next whole frame behind ``offset``, where none begins. False: there is none."""
-        data = os.pread(self._fd, size - self.offset, self.offset)
+        data = _read_at(self._fd, size - self.offset, self.offset)
         found = find_frame(data, 0)
         if found is None and is_torn(data):
             self.torn_bytes += len(data)
@@ -115,7 +117,7 @@ class JournalFile:
         return found is not None
 
     def _next_frame_bytes(self) -> int:
-        head = os.pread(self._fd, _FRAME_HEAD_BYTES, self.offset)
+        head = _read_at(self._fd, _FRAME_HEAD_BYTES, self.offset)
         if len(head) < _FRAME_HEAD_BYTES:
             return _FRAME_HEAD_BYTES
         return _FRAME_HEAD_BYTES + int.from_bytes(head[8:16], "little")
@@ -127,6 +129,22 @@ class JournalFile:
             return False
         fcntl.flock(self._fd, fcntl.LOCK_UN)
         return True
+
+
+def _read_at(fd: int, size: int, offset: int) -> bytes:
+    """The bytes there; zeros where the disk cannot give them back."""
+    with contextlib.suppress(OSError):
+        return os.pread(fd, size, offset)
+    pieces = []
+    for at in range(offset, offset + size, _SECTOR_BYTES):
+        length = min(_SECTOR_BYTES, offset + size - at)
+        try:
+            pieces.append(os.pread(fd, length, at))
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            pieces.append(bytes(length))
+    return b"".join(pieces)
 
 
 def _whole_frames(data: bytes) -> tuple[list[Batch], int]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -172,3 +174,25 @@ def test_a_damaged_file_that_is_being_written_is_read_on_when_it_is_finished(tmp
     assert not file.exhausted
     assert len(read_all(file)) == 1
     assert file.damaged_bytes > 0
+
+
+def test_a_sector_the_disk_cannot_read_costs_the_frames_that_lie_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing waits for it, as it would for ever."""
+    path = finished_file(tmp_path / "a-000000000001.journal", 200)
+    ends = starts(path)
+    bad = range(4 * 4096, 5 * 4096)
+    read = os.pread
+
+    def pread(fd: int, size: int, offset: int) -> bytes:
+        if offset < bad.stop and offset + size > bad.start:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return read(fd, size, offset)
+
+    monkeypatch.setattr("os.pread", pread)
+    file = JournalFile(path)
+    lost = [n for n in range(200) if ends[n] < bad.stop and ends[n + 1] > bad.start]
+    assert len(lost) >= 2
+    assert read_all(file) == [f"{number:032x}" for number in range(200) if number not in lost]
+    assert file.damaged_bytes == ends[lost[-1] + 1] - ends[lost[0]]
