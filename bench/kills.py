@@ -8,30 +8,21 @@ merges and drops without a pause, which a server does once an hour.
 from __future__ import annotations
 
 import random
-import signal
-import subprocess
-import sys
 import tempfile
 import time
-from datetime import timedelta
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import track
 
-from store.catalogue import utc_now
-from store.database import one
 from tests.killing import Sender, counts, kill_child, start_again, wait_for_an_answer
 from tests.running_server import Server, wait_for
-from tests.store.journals import batch, observation, open_store, write_journal
+from tests.store.killed_store import kill_again_and_again
 
 Row = tuple[str, str, str, str]
 
 KILLS = 300
 _LONGEST_S = 2.0
-_LONGEST_WORK_S = 1.0
-_ROWS = 500
-_A_ROUND = 4
 _CONSOLE = Console(stderr=True)
 
 
@@ -85,51 +76,14 @@ def _settled(server: Server, spans: int, logs: int) -> tuple[int, int, int, int]
 
 
 def kills_of_a_store(times: int) -> list[Row]:
-    """Journals of a past hour are given to a store that is killed while it works on them; at last one may finish."""
-    written = 0
+    """Of one that loads, seals, checkpoints and merges (`tests/store/killed_store.py`)."""
     with tempfile.TemporaryDirectory() as folder:
-        for number in track(range(times), "Kills of a store", console=_CONSOLE):
-            for nth in range(_A_ROUND):
-                name = f"k-{number:06}{nth}"
-                rows = [observation(row % 3600, path=f"/{name}/{row}") for row in range(_ROWS)]
-                write_journal(Path(folder) / "journal", name, [batch(name, observations=rows)])
-                written += _ROWS
-            worker = subprocess.Popen([sys.executable, "-m", "bench.kills", folder], stdout=subprocess.PIPE)
-            assert worker.stdout is not None
-            worker.stdout.readline()  # opened
-            time.sleep(random.uniform(0, _LONGEST_WORK_S))
-            if worker.poll() is not None:
-                raise SystemExit(f"the store ended by itself: {worker.returncode}")
-            worker.send_signal(signal.SIGKILL)
-            worker.wait()
-            worker.stdout.close()
-        store = open_store(Path(folder))
-        store.poll_once()
-        with store.reader() as cursor:
-            found, distinct = one(
-                cursor.execute("SELECT count(*), count(DISTINCT path) FROM observations_raw")
-            )
-            (counted,) = one(cursor.execute('SELECT sum("rows") FROM edges_1m'))
-        store.stop()
-    how = f"{written:,} rows, {counted - written:+,} in the rollup; while it seals, checkpoints and merges"
-    return _rows(f"{times} kills of a store", written - distinct, found - distinct, how)
+        rounds = track(range(times), "Kills of a store", console=_CONSOLE)
+        found = kill_again_and_again(Path(folder), rounds)
+    how = f"{found.written:,} rows, {found.counted - found.written:+,} in the rollup; seals, checkpoints, merges"
+    lost, doubled = found.written - found.distinct, found.there - found.distinct
+    return _rows(f"{times} kills of a store", lost, doubled, how)
 
 
 def _rows(what: str, lost: int, doubled: int, how: str) -> list[Row]:
     return [(f"{what}: rows lost", f"{lost:,}", "0", how), (f"{what}: rows doubled", f"{doubled:,}", "0", "")]
-
-
-def work_until_killed(folder: Path) -> None:
-    """Open, then seal and merge until somebody kills this process. Every seal writes the WAL into the file."""
-    import store.database as database
-
-    database._WAL_BYTES = 0
-    store = open_store(folder, retired_kept_s=0.0, rows_kept_days=36_500)
-    print("opened", flush=True)
-    while True:
-        store.poll_once()
-        store.tidy(utc_now() + timedelta(hours=2))
-
-
-if __name__ == "__main__":
-    work_until_killed(Path(sys.argv[1]))

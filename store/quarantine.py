@@ -36,17 +36,29 @@ def why_broken(data_dir: Path, segment: Segment, deep: bool) -> str | None:
         size = path.stat().st_size
         if size != segment.bytes:
             return f"it has {size:,} bytes, not {segment.bytes:,}"
-        with pq.ParquetFile(path) as file:
-            if file.metadata.num_rows != segment.rows:
-                return f"it has {file.metadata.num_rows:,} rows, not {segment.rows:,}"
-            if deep:
-                for group in range(file.metadata.num_row_groups):
-                    file.read_row_group(group, use_threads=False)
+        rows = _read(path, deep)
     except FileNotFoundError:
         return "it is gone"
     except (OSError, pa.ArrowException) as error:
         return str(error)
+    return None if rows == segment.rows else f"it has {rows:,} rows, not {segment.rows:,}"
+
+
+def why_unreadable(path: Path) -> str | None:
+    """What is wrong with a file of which nothing is known, or None: every page is read."""
+    try:
+        _read(path, deep=True)
+    except (OSError, pa.ArrowException) as error:
+        return str(error)
     return None
+
+
+def _read(path: Path, deep: bool) -> int:
+    """The file's rows as its footer says."""
+    with pq.ParquetFile(path) as file:
+        for group in range(file.metadata.num_row_groups if deep else 0):
+            file.read_row_group(group, use_threads=False)
+        return int(file.metadata.num_rows)
 
 
 def set_aside(

@@ -19,7 +19,6 @@ from store import metric_series, quarantine
 from store.catalogue import VERSION, Segment, attach_catalogue, read_segments, record_segments, utc_now
 from store.compaction import PREFIX, replaced_by
 from store.database import (
-    NOT_OF_FILES,
     Cursor,
     Database,
     Error,
@@ -236,9 +235,9 @@ def _adopt(cursor: Cursor, settings: StoreSettings, path: Path, known: set[str])
                 _count_again(cursor, settings, segment)
     except Error as error:
         raise_if_fatal(error)
-        if isinstance(error, NOT_OF_FILES):
+        if (why := quarantine.why_unreadable(path)) is None:
             raise
-        quarantine.move(settings, str(path.relative_to(settings.data_dir)), str(error))
+        quarantine.move(settings, str(path.relative_to(settings.data_dir)), why)
         return 0
     return segment.rows
 

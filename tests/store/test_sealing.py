@@ -15,6 +15,7 @@ import pytest
 from store.frames import Batch
 from tests.store.dying_store import STATUS
 from tests.store.journals import NOON, ask, batch, give_template, observation, open_store, write_journal
+from tests.store.killed_store import kill_again_and_again
 
 ROOT = Path(__file__).parent.parent.parent
 EVERYTHING = (
@@ -212,3 +213,10 @@ def test_a_death_at_any_step_loses_and_doubles_nothing(
     assert list(tmp_path.rglob("*.unfinished")) == []
     assert len(list(tmp_path.rglob("*.parquet"))) == 6
     store.stop()
+
+
+@pytest.mark.slow
+def test_kills_at_random_instants_lose_and_double_nothing(tmp_path: Path) -> None:
+    """Of a store that loads, seals, checkpoints and merges without a pause (`python -m bench --only kills`: 300)."""
+    found = kill_again_and_again(tmp_path, range(8))
+    assert set(found) == {found.written}
