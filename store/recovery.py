@@ -71,8 +71,11 @@ def open_catalogue(settings: StoreSettings) -> tuple[Database, list[Path]]:
             database.close()
             if not damaged or not is_damage(error):
                 raise
-            log.error("the catalogue cannot be read (%s): setting it aside and rebuilding it", error)
-            lost += [path for path in damaged if _set_aside(path)]
+            put_away = [path for path in damaged if _set_aside(path)]
+            log.error(
+                "the catalogue cannot be read (%s): set aside %s", error, [one.name for one in put_away]
+            )
+            lost += put_away
         except BaseException:
             database.close()
             raise
