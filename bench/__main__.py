@@ -1,6 +1,6 @@
 """``make bench``: every figure we publish, measured against a whole `sidelight serve`, as one table.
 
-    python -m bench [--quick] [--only stages|ingest|inputs|graph|windows|freshness|traces|memory]
+    python -m bench [--quick] [--only stages|ingest|inputs|graph|windows|freshness|traces|memory|restart|kills]
 
 Each figure names its target and how it was made. ``--quick`` shortens the loads (10 s and 1 minute
 instead of 30 s and 5 minutes): for a look, not for publishing.
@@ -20,7 +20,9 @@ from rich.console import Console
 from bench.freshness import freshness
 from bench.graph import graph_latency
 from bench.inputs import inputs
+from bench.kills import KILLS, kills
 from bench.memory import idle_memory, loaded_memory
+from bench.restart import restart
 from bench.server import serving
 from bench.stages import stages
 from bench.traces import SPANS, trace_lookup
@@ -62,8 +64,10 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument(
         "--only",
-        choices=("stages", "ingest", "inputs", "graph", "windows", "freshness", "traces", "memory"),
-    )
+        choices=(
+            "stages", "ingest", "inputs", "graph", "windows", "freshness", "traces", "memory", "restart", "kills"
+        ),
+    )  # fmt: skip
     options = parser.parse_args()
     console = Console(stderr=True)
     rows: list[Row] = []
@@ -94,6 +98,12 @@ def main() -> None:
         console.print("Memory: idle, then under full load ...")
         rows += idle_memory()
         rows += loaded_memory(minutes=1 if options.quick else 5)
+    if options.only in (None, "restart"):
+        console.print("Restart: after a kill, with a full journal, which is written first ...")
+        rows += restart(256 << 20 if options.quick else None)
+    if options.only in (None, "kills"):
+        console.print("Kills: at random instants ...")
+        rows += kills(30 if options.quick else KILLS)
     Console().print(table(("figure", "measured", "target", "how"), rows, numeric=(1, 2)))
 
 

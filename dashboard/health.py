@@ -15,6 +15,7 @@ Key = tuple[str, tuple[tuple[str, str], ...]]
 _LAG_S = 5.0
 _JOURNAL_SHARE = 0.8
 _MIB = 1 << 20
+_WAITING_BYTES = 32 * _MIB
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ def health(now: Sample, before: Sample | None, status: dict[str, Any]) -> Health
         store=[
             ("Behind what was acknowledged", "s", status.get("lag_s")),
             ("Journal, acknowledged and not sealed yet", "bytes", status.get("journal_bytes")),
+            ("Of it not loaded yet", "bytes", status.get("journal_bytes_waiting")),
             ("Journal's limit", "bytes", _least(now, "sidelight_journal_limit_bytes")),
             ("Segments", "", status.get("segments")),
             ("Segments on disk", "bytes", status.get("segment_bytes")),
@@ -71,6 +73,7 @@ def health(now: Sample, before: Sample | None, status: dict[str, Any]) -> Health
             ("Rows dropped for their age or for room", "", status.get("dropped_rows")),
             ("Rows in segments that could not be read", "", status.get("quarantined_rows")),
             ("Bytes of torn journals, never acknowledged", "bytes", status.get("torn_bytes")),
+            ("Damaged bytes of journals", "bytes", status.get("damaged_journal_bytes")),
         ],
     )
 
@@ -128,6 +131,11 @@ def _troubles(now: Sample, before: Sample | None, status: dict[str, Any]) -> lis
             f"The journal holds {journal / _MIB:,.0f} of {limit / _MIB:,.0f} MiB: soon senders are told to retry "
             "later. The store does not keep up; send less, or give it more processors."
         )
+    if (waiting := status.get("journal_bytes_waiting") or 0) > _WAITING_BYTES:
+        found.append(
+            f"{waiting / _MIB:,.0f} MiB of what was acknowledged are not loaded yet, as after a restart: answers lack "
+            "them until then. Nothing is lost."
+        )
     if (lag := status.get("lag_s")) is not None and lag > _LAG_S:
         found.append(
             f"What was acknowledged is seen {lag:,.0f} s later. The store does not keep up at the moment."
@@ -141,6 +149,16 @@ def _troubles(now: Sample, before: Sample | None, status: dict[str, Any]) -> lis
         found.append(
             f"{status['quarantined_segments']:,} segments could not be read; their {rows:,} rows are lost unless a "
             "backup has them. The files lie in quarantine/; look at the disk."
+        )
+    if size := status.get("damaged_journal_bytes"):
+        found.append(
+            f"{size:,} bytes of journals were damaged: what was acknowledged in them is lost, and only that. The files "
+            "lie in quarantine/journal; look at the disk."
+        )
+    if status.get("damaged_catalogues"):
+        found.append(
+            f"The catalogue could not be read and was rebuilt ({status['adopted_rows']:,} rows were counted again); no "
+            "row is lost. What it was lies beside it, named .corrupt; look at the disk."
         )
     return found
 

@@ -8,6 +8,10 @@ each thread a connection of its own to it.
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
+import re
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,7 +23,27 @@ from store.statements import identifier, literal
 
 Cursor = duckdb.DuckDBPyConnection
 Error = duckdb.Error
-CORRUPT = (duckdb.IOException, duckdb.InternalException, duckdb.SerializationException, duckdb.FatalException)
+
+_LOCKED = "Could not set lock"
+"""Not just "lock": what is wrong with a damaged file is said of its blocks."""
+_DAMAGED = (
+    duckdb.IOException,
+    duckdb.InternalException,
+    duckdb.SerializationException,
+    duckdb.FatalException,
+)
+_FATAL = ("database has been invalidated", "Corrupt database file")
+_UNREADABLE = re.compile(rf"\.duckdb\W.*{os.strerror(errno.EIO)}", re.DOTALL)
+"""A database file lies on a bad sector."""
+_GONE = "Detached database"
+"""A copy that could not be finished, on a full disk: invalidated, and no longer attached."""
+_OF_THE_MACHINE = tuple(  # of which a file is none the worse
+    os.strerror(number)
+    for number in (
+        *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS),
+        *(errno.EMFILE, errno.ENFILE, errno.ENOMEM),
+    )
+)
 
 NOT_OF_FILES = (
     duckdb.InterruptException,
@@ -35,6 +59,7 @@ SELECTING = ("SELECT",)
 """Kinds of statement that only read (FROM, DESCRIBE, SHOW, SUMMARIZE parse as SELECT)."""
 
 _WAL_BYTES = 16 << 20
+_CHECKPOINT_ROOM = 16 << 20
 
 DUCKDB_VERSION: str = duckdb.__version__
 
@@ -86,7 +111,7 @@ class Database:
             ) as cursor:  # the sealer and a job may attach at the same time
                 cursor.execute(f"ATTACH {target} AS {identifier(alias)}{suffix}")
         except duckdb.IOException as error:
-            if "lock" in str(error).lower():
+            if _LOCKED in str(error):
                 raise StoreLocked(
                     f"{path} is open in another process: ask the running server, or stop it first"
                 ) from error
@@ -98,9 +123,7 @@ class Database:
 
     def checkpoint(self, path: Path, alias: str) -> None:
         """Write what the WAL of an attached file holds into the file, once that is worth it."""
-        with contextlib.suppress(FileNotFoundError):
-            if path.with_name(f"{path.name}.wal").stat().st_size < _WAL_BYTES:
-                return
+        if _wal_bytes(path) >= _WAL_BYTES and has_room_to_checkpoint(path):
             with (
                 contextlib.closing(self.cursor()) as cursor,
                 contextlib.suppress(duckdb.TransactionException),
@@ -119,6 +142,18 @@ class Database:
 
     def close(self) -> None:
         self._connection.close()
+
+
+def has_room_to_checkpoint(path: Path) -> bool:
+    """Is there room for what the WAL of ``path`` holds? DuckDB gives a file up whose checkpoint finds the disk full."""
+    return shutil.disk_usage(path.parent).free >= _wal_bytes(path) + _CHECKPOINT_ROOM
+
+
+def _wal_bytes(path: Path) -> int:
+    try:
+        return path.with_name(f"{path.name}.wal").stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 @contextlib.contextmanager
@@ -147,9 +182,24 @@ def transaction(
         raise
 
 
+def is_damage(error: BaseException) -> bool:
+    """Does the error speak of a database file's bytes, and not of a disk that is full or may not be written?"""
+    return isinstance(error, _DAMAGED) and not any(reason in str(error) for reason in _OF_THE_MACHINE)
+
+
+def is_fatal(error: BaseException) -> bool:
+    """Can no retry in this process mend it? A broken block of a file is one: a start finds it, and rebuilds."""
+    if isinstance(error, StoreFailed | duckdb.FatalException):
+        return True
+    is_of_one_that_is_gone = _GONE in str(error) and not is_damage(error)
+    return (
+        isinstance(error, Error) and any(text in str(error) for text in _FATAL) and not is_of_one_that_is_gone
+    )
+
+
 def raise_if_fatal(error: BaseException) -> None:
     """Turn what no retry in this process can mend into StoreFailed."""
-    if isinstance(error, duckdb.FatalException) or "database has been invalidated" in str(error):
+    if is_fatal(error):
         raise StoreFailed(f"the database gave up and must be opened again: {error}") from error
 
 

@@ -1,8 +1,9 @@
 """Which exports were delivered already, in 24 bytes each: sorted numbers, not a million Python strings.
 
 What must stay true: an export is a repetition if the same digest was *kept* at most ``memory_s``
-before or after it was received (imports: whenever). Digests of unsealed journals are held apart,
-per journal, because only a seal makes them part of what the catalogue remembers. Thread-safe.
+before or after it was received (imports: whenever), also where the clock jumped by an hour between.
+Digests of unsealed journals are held apart, per journal, because only a seal makes them part of what
+the catalogue remembers. Thread-safe.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ import numpy as np
 from store.frames import ExportMark
 
 IMPORT_SOURCES = frozenset({"import"})
+
+_CLOCK_JUMP_US = 3_600_000_000
+"""A clock that is set anew, or a change of the time zone by someone who keeps local time, moves it by so much."""
 
 
 class SortedDigests:
@@ -42,9 +46,6 @@ class SortedDigests:
         order = np.argsort(high, kind="stable")
         self._high, self._low, self._received_us = high[order], low[order], moments[order]
 
-    def newest_us(self) -> int:
-        return int(self._received_us.max()) if len(self) else 0
-
     def nearest(self, digest: str, received_us: int) -> int | None:
         """Microseconds between ``received_us`` and the nearest delivery of ``digest``; None: never seen."""
         high, low = int(digest[:16], 16), int(digest[16:], 16)
@@ -63,6 +64,7 @@ class DeliveredBook:
 
     def __init__(self, memory_s: int) -> None:
         self._memory_us = memory_s * 1_000_000
+        self._apart_us = self._memory_us + min(self._memory_us, _CLOCK_JUMP_US)
         self._sealed = SortedDigests()
         self._imports = SortedDigests()
         self._unsealed: dict[str, dict[str, ExportMark]] = {}
@@ -77,7 +79,7 @@ class DeliveredBook:
 
     def are_one_delivery(self, earlier: ExportMark, mark: ExportMark) -> bool:
         """Of two marks of the same digest: is the second a repetition of the first?"""
-        return mark.source in IMPORT_SOURCES or abs(earlier.received_us - mark.received_us) <= self._memory_us
+        return mark.source in IMPORT_SOURCES or abs(earlier.received_us - mark.received_us) <= self._apart_us
 
     def _is_repeated(self, mark: ExportMark) -> bool:
         if mark.source in IMPORT_SOURCES:
@@ -87,7 +89,7 @@ class DeliveredBook:
             if earlier is not None and self.are_one_delivery(earlier, mark):
                 return True
         gap = self._sealed.nearest(mark.digest, mark.received_us)
-        return gap is not None and gap <= self._memory_us
+        return gap is not None and gap <= self._apart_us
 
     def is_import_known(self, digest: str) -> bool:
         with self._lock:
@@ -106,11 +108,12 @@ class DeliveredBook:
     def forget_before_us(self, marks: Iterable[ExportMark]) -> int:
         """Before when a digest cannot matter any more once ``marks`` are sealed.
 
-        By the exports' own moments, not the clock: after a long stop the journals of hours ago are loaded
-        late. Twice the memory, because writers' journals are not sealed in the order of arrival.
+        By the journal's own moments, not the clock: after a long stop the journals of hours ago are loaded
+        late, and a clock that was a year ahead for a moment must not make it forget ever after. Once more the
+        memory than an export may be apart, because writers' journals are not sealed in the order of arrival.
         """
         newest = max((mark.received_us for mark in marks), default=0)
-        return max(newest, self._sealed.newest_us()) - 2 * self._memory_us
+        return newest - self._apart_us - self._memory_us
 
     def mark_sealed(self, journal: str) -> None:
         """The catalogue holds the journal's digests now; forget what is too old to matter."""

@@ -16,24 +16,22 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from store import recovery
 from store.catalogue import Segment, read_delivered, read_sealed_journals, read_segments
-from store.database import Cursor, Database, Error, arrow_relations
+from store.database import Cursor, Database, Error, is_fatal
 from store.digests import DeliveredBook
 from store.errors import StoreFailed
-from store.hot import HotSlices, drop_slice
+from store.hot import HotSlices, drop_slice, make_hot
 from store.journal_files import JournalFile, list_journals, remove_journal
 from store.loader import load_batches
-from store.physical import ROW_TABLES
 from store.published import Publisher
 from store.reading import in_window, open_views
-from store.recovery import open_catalogue, reconcile_segments, remove_scratch, restore_from_published
 from store.registry import refresh_instances
-from store.relations import empty_arrow, shown_sql
 from store.sealing import seal_journal
 from store.settings import StoreSettings
 from store.sql_worker import SqlLimits, run_statement
 from store.statements import sql
-from store.status import describe
+from store.status import COUNTED, describe
 from store.upkeep import Upkeep
 
 log = logging.getLogger(__name__)
@@ -76,7 +74,7 @@ class Store:
         self._sealing = threading.Lock()
         self.stopping = threading.Event()
         self._threads: list[threading.Thread] = []
-        self._counters = {"loaded_rows": 0, "repeated_exports": 0, "sealed_journals": 0, "torn_bytes": 0}
+        self._counters = dict.fromkeys(COUNTED, 0)
         self._loaded_at = 0.0
         self._load_seconds = 0.0
 
@@ -87,31 +85,25 @@ class Store:
         settings = self.settings
         for folder in (settings.data_dir, settings.journal, settings.segments, settings.temporary):
             folder.mkdir(parents=True, exist_ok=True)
-        self._database, was_damaged = open_catalogue(settings)
+        self._database, lost = recovery.open_catalogue(settings)
         with contextlib.closing(self._database.cursor()) as cursor:
             cursor.execute(sql("load/macros"))
             cursor.execute(sql("macros/saturated"))
             cursor.execute(sql("macros/latency_buckets"))
             cursor.execute(sql("macros/background_of"))
-            if was_damaged:
-                restore_from_published(self._database, cursor, settings.published)
+            is_restored = recovery.restore_from_published(self._database, cursor, settings, lost)
             self._sealed = read_sealed_journals(cursor)
-            remove_scratch(settings)
-            reconcile_segments(cursor, settings, list_journals(settings.journal), self._sealed, was_damaged)
-            self._database.attach(None, "hot")
-            cursor.execute(sql("schema/hot", known="catalogue"))
-            for table in ROW_TABLES:
-                with arrow_relations(cursor, incoming=empty_arrow(table)):
-                    cursor.execute(f"CREATE TABLE hot.empty_{table} AS FROM incoming")
-                shown = shown_sql(table, f"FROM hot.empty_{table}")
-                cursor.execute(f"CREATE TABLE hot.empty_{table}_shown AS {shown}")
+            recovery.remove_scratch(settings)
+            adopted = recovery.reconcile_segments(cursor, settings, self._sealed, lost, is_restored)
+            self._counters |= {"damaged_catalogues": int(bool(lost)), "adopted_rows": adopted}
+            make_hot(self._database, cursor)
             refresh_instances(cursor)
             self.segments = read_segments(cursor)
             self.upkeep.check_sizes(cursor, self.segments)
             self.upkeep.trace_filters.read(cursor)
             read_delivered(cursor, self._book)
         self._publisher = Publisher(self._database, settings)
-        self._is_published = settings.published.exists() and not was_damaged
+        self._is_published = settings.published.exists() and not lost
 
     def start(self) -> None:
         """Load and seal in threads of their own from now on."""
@@ -141,19 +133,23 @@ class Store:
                 did = work()
                 # Who finds nothing looks less often: a store at rest should not keep a laptop awake.
                 pause = often if did else min(pause * 2, often * _REST)
-            except StoreFailed as error:
-                log.critical("%s: %s", name, error)
-                self.failure = error
-                self.failed.set()
-                return
             except Exception as error:
-                if self.stopping.is_set():
+                if self.stopping.is_set() or self._has_failed(error):
                     return
                 log.exception("the %s failed; it tries again", name)
                 did, pause = 0, min(pause * 2, 5.0)
                 self._forget_gone_files(error)
             if not did:
                 self.stopping.wait(pause)
+
+    def _has_failed(self, error: BaseException) -> bool:
+        """Can the store not go on in this process? The next one reads all of the catalogue first."""
+        if is_fatal(error):
+            log.critical("the store has to be opened again: %s", error)
+            recovery.note_doubt(self.settings)
+            self.failure = error
+            self.failed.set()
+        return self.failure is not None
 
     def _forget_gone_files(self, error: Exception) -> None:
         if isinstance(error, FileNotFoundError):
@@ -223,7 +219,7 @@ class Store:
                     self.step("loaded")
                 if file.left:
                     unread.add(file.writer)
-            self._loaded_at = time.time()
+            self._loaded_at = time.monotonic()
             if frames:
                 self._load_seconds += time.perf_counter() - started
             self._drop_left(cursor)
@@ -232,7 +228,6 @@ class Store:
     def _load(self, cursor: Cursor, file: JournalFile, batches: list[Any], after: int) -> int:
         with self.lock:
             slice_ = self._slices.of_journal(file.name)
-
         tick = load_batches(cursor, slice_, batches, self._book, self.lock, lambda: file.advance(after))
         self._counters["loaded_rows"] += tick.rows()
         self._counters["repeated_exports"] += tick.repeated
@@ -290,10 +285,8 @@ class Store:
 
     def _next_to_seal(self) -> JournalFile | None:
         with self.lock:
-            for name, file in list(self._files.items()):
-                if file.exhausted and name not in self._sealed:
-                    return file
-        return None
+            waiting = (one for name, one in self._files.items() if one.exhausted and name not in self._sealed)
+            return next(waiting, None)
 
     def _seal(self, file: JournalFile) -> None:
         with self.lock:
@@ -313,7 +306,8 @@ class Store:
         self.step("slice_dropped")
         self.database.checkpoint(self.settings.catalogue, "catalogue")
         self._counters["sealed_journals"] += 1
-        self._counters["torn_bytes"] += file.lost_bytes
+        self._counters["torn_bytes"] += file.torn_bytes
+        self._counters["damaged_journal_bytes"] += file.damaged_bytes
         with self.lock:
             self._unlinkable.append(file.name)
             self._files.pop(file.name, None)
@@ -331,6 +325,7 @@ class Store:
         except BaseException as error:
             self._is_published = False
             self.upkeep.suspect(error, segments)
+            self._has_failed(error)
             raise
         for name in unlinkable:
             remove_journal(self.settings.journal / name)
@@ -363,6 +358,7 @@ class Store:
             yield cursor
         except Error as error:
             self.upkeep.suspect(error, in_window(segments, from_time, to_time))
+            self._has_failed(error)
             raise
         finally:
             with contextlib.suppress(Exception):
@@ -395,6 +391,7 @@ class Store:
                 self._slices.all(),
                 self.segments,
                 list(self._files.values()),
+                self._sealed,
                 self._counters | self.upkeep.counters,
                 loaded_at=self._loaded_at,
                 load_seconds=self._load_seconds,

@@ -1,9 +1,9 @@
 """The journal's file format: bytes ⇄ batches. Pure: no file is opened here.
 
 A journal file is ``HEADER frame*``; a frame is one fsynced group of exports. What must stay true:
-a frame is either whole (length and CRC agree) or not there; whatever follows the first broken
-frame was never acknowledged. Rows refer to their export by index, exports carry the digest of
-their wire bytes, so that a reader can drop an export it has already seen.
+a frame is either whole (length and CRC agree) or not there; what is cut off at the end was never
+acknowledged, whole frames behind broken bytes were. Rows refer to their export by index, exports
+carry the digest of their wire bytes, so that a reader can drop an export it has already seen.
 
     header := magic "SLJ1" | u32 length | JSON {schema_version, writer, created_us}
     frame  := magic "SLF1" | u32 crc32(payload) | u64 length | payload
@@ -32,7 +32,7 @@ _WRITE_OPTIONS = pa.ipc.IpcWriteOptions(compression="lz4")
 
 
 class BrokenFrame(ValueError):
-    """The bytes at ``offset`` are no whole frame; nothing after them was acknowledged."""
+    """The bytes at ``offset`` are no whole frame."""
 
     def __init__(self, offset: int, reason: str) -> None:
         super().__init__(f"broken journal frame at byte {offset}: {reason}")
@@ -120,8 +120,48 @@ def decode_frames(
             return
         if zlib.crc32(view[start:end]) != crc:
             raise BrokenFrame(offset, "checksum differs")
-        yield _decode_payload(view[start:end], schemas), end
+        try:
+            batch = _decode_payload(view[start:end], schemas)
+        except (ValueError, LookupError, TypeError, struct.error, pa.ArrowException) as error:
+            raise BrokenFrame(offset, f"it cannot be decoded: {error}") from error
+        yield batch, end
         offset = end
+
+
+def find_frame(data: bytes, offset: int) -> int | None:
+    """Where behind the broken frame at ``offset`` the next whole one begins; None where there is none.
+
+    Its length is believed first: then nothing within it, which are strangers' bytes, is taken for a frame.
+    """
+    if (end := claimed_end(data, offset)) is not None and _is_whole(data, end):
+        return end
+    at = data.find(FRAME_MAGIC, offset + 1)
+    while at >= 0 and not _is_whole(data, at):
+        at = data.find(FRAME_MAGIC, at + 1)
+    return at if at >= 0 else None
+
+
+def claimed_end(data: bytes, offset: int) -> int | None:
+    """Where the frame at ``offset`` ends as its header says; None: there is no header, or it is cut short."""
+    if len(data) - offset < _FRAME.size:
+        return None
+    magic, _, size = _FRAME.unpack_from(data, offset)
+    end = offset + _FRAME.size + int(size)
+    return end if magic == FRAME_MAGIC and size and end <= len(data) else None
+
+
+def is_torn(data: bytes) -> bool:
+    """Is it what a write leaves that was cut off: the beginning of a frame, or zeros where its rest should be?"""
+    begins = FRAME_MAGIC.startswith(data[: len(FRAME_MAGIC)])
+    return (begins and claimed_end(data, 0) is None) or not data[-512:].strip(b"\0")
+
+
+def _is_whole(data: bytes, offset: int) -> bool:
+    end = claimed_end(data, offset)
+    if end is None:
+        return False
+    (_, crc, _) = _FRAME.unpack_from(data, offset)
+    return zlib.crc32(memoryview(data)[offset + _FRAME.size : end]) == crc
 
 
 def _decode_payload(payload: memoryview, schemas: Mapping[str, pa.Schema]) -> Batch:

@@ -10,7 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from store.database import Cursor
+from store.database import Cursor, Database, arrow_relations
+from store.physical import ROW_TABLES
+from store.relations import empty_arrow, shown_sql
+from store.statements import sql
 
 Span = tuple[datetime | None, datetime | None]
 
@@ -98,6 +101,17 @@ class HotSlices:
         ready = [one for one in self._leaving if one.readers == 0]
         self._leaving = [one for one in self._leaving if one.readers > 0]
         return ready
+
+
+def make_hot(database: Database, cursor: Cursor) -> None:
+    """Attach the memory that slices lie in, with the catalogue's dictionaries and an empty table of each kind."""
+    database.attach(None, "hot")
+    cursor.execute(sql("schema/hot", known="catalogue"))
+    for table in ROW_TABLES:
+        with arrow_relations(cursor, incoming=empty_arrow(table)):
+            cursor.execute(f"CREATE TABLE hot.empty_{table} AS FROM incoming")
+        shown = shown_sql(table, f"FROM hot.empty_{table}")
+        cursor.execute(f"CREATE TABLE hot.empty_{table}_shown AS {shown}")
 
 
 def drop_slice(cursor: Cursor, slice_: Slice) -> None:

@@ -1,23 +1,26 @@
 """Journal files as a reader sees them: found, read frame by frame, and known to be finished or not.
 
-What must stay true: only whole frames are ever handed on, each once, in the file's order; a file
-counts as finished only if nobody held its lock *before* its last bytes were read (a writer locks
-its file before it gives it its name, so an unlocked file gets no more frames).
+What must stay true: only whole frames are ever handed on, each once, in the file's order, also those behind broken
+bytes (nothing is appended after a failed write, so what follows was acknowledged); a file counts as finished only if
+nobody held its lock *before* its last bytes were read (a writer locks its file before it gives it its name, so an
+unlocked file gets no more frames).
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from store.frames import Batch, BrokenFrame, decode_frames, decode_header
+from store.frames import Batch, BrokenFrame, decode_frames, decode_header, find_frame, is_torn
 from store.physical import WIRE
 
 SUFFIX = ".journal"
 _FRAME_HEAD_BYTES = 16
+_SECTOR_BYTES = 4096
 
 
 def list_journals(folder: Path) -> list[str]:
@@ -41,8 +44,10 @@ class JournalFile:
     exhausted: bool = False
     """Finished, and every whole frame has been *kept*: only then may the file be sealed. A read that hands on
     the last frames does not set it; the next one does, behind ``advance``."""
-    lost_bytes: int = 0
-    """Bytes of a torn tail, never acknowledged."""
+    torn_bytes: int = 0
+    """Bytes of a write that was not finished, never acknowledged."""
+    damaged_bytes: int = 0
+    """Bytes that are no whole frame although they were written whole: the disk destroyed what was acknowledged."""
     left: int = 0
     """Bytes that the last read saw and did not return."""
     _fd: int = field(default=-1, repr=False)
@@ -72,14 +77,13 @@ class JournalFile:
             return [], self.offset
         if self.offset == 0 and not self._read_header(size):
             return [], 0
-        wanted = max(max_bytes, self._next_frame_bytes())
-        data = os.pread(self._fd, min(wanted, size - self.offset), self.offset)
-        batches, after = _whole_frames(data)
-        self.left = size - self.offset - after
-        if not batches and self.finished:
-            self.lost_bytes = size - self.offset
-            self.left = 0
-            self.exhausted = True
+        while True:
+            wanted = max(max_bytes, self._next_frame_bytes())
+            data = _read_at(self._fd, min(wanted, size - self.offset), self.offset)
+            batches, after = _whole_frames(data)
+            if batches or not self.finished or not self._skip_damage(size):
+                break
+        self.left = 0 if self.exhausted else size - self.offset - after
         return batches, self.offset + after
 
     def advance(self, offset: int) -> None:
@@ -92,18 +96,28 @@ class JournalFile:
 
     def _read_header(self, size: int) -> bool:
         try:
-            header, length = decode_header(os.pread(self._fd, min(size, 65536), 0))
+            header, length = decode_header(_read_at(self._fd, min(size, 65536), 0))
         except BrokenFrame:
-            if self.finished:
-                self.lost_bytes, self.exhausted = size, True
-            return False
+            return self.finished  # its frames are looked for
         created = header.get("created_us")
         self.created_us = created if isinstance(created, int) else 0
         self.offset = length
         return True
 
+    def _skip_damage(self, size: int) -> bool:
+        """Go on with the next whole frame behind ``offset``, where none begins. False: there is none."""
+        data = _read_at(self._fd, size - self.offset, self.offset)
+        found = find_frame(data, 0)
+        if found is None and is_torn(data):
+            self.torn_bytes += len(data)
+        else:
+            self.damaged_bytes += len(data) if found is None else found
+        self.offset += found or 0
+        self.exhausted = found is None
+        return found is not None
+
     def _next_frame_bytes(self) -> int:
-        head = os.pread(self._fd, _FRAME_HEAD_BYTES, self.offset)
+        head = _read_at(self._fd, _FRAME_HEAD_BYTES, self.offset)
         if len(head) < _FRAME_HEAD_BYTES:
             return _FRAME_HEAD_BYTES
         return _FRAME_HEAD_BYTES + int.from_bytes(head[8:16], "little")
@@ -117,10 +131,26 @@ class JournalFile:
         return True
 
 
+def _read_at(fd: int, size: int, offset: int) -> bytes:
+    """The bytes there; zeros where the disk cannot give them back."""
+    with contextlib.suppress(OSError):
+        return os.pread(fd, size, offset)
+    pieces = []
+    for at in range(offset, offset + size, _SECTOR_BYTES):
+        length = min(_SECTOR_BYTES, offset + size - at)
+        try:
+            pieces.append(os.pread(fd, length, at))
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            pieces.append(bytes(length))
+    return b"".join(pieces)
+
+
 def _whole_frames(data: bytes) -> tuple[list[Batch], int]:
     batches: list[Batch] = []
     end = 0
-    with contextlib.suppress(BrokenFrame):  # what follows a broken frame was never acknowledged
+    with contextlib.suppress(BrokenFrame):
         for batch, after in decode_frames(data, 0, WIRE):
             batches.append(batch)
             end = after

@@ -1,4 +1,5 @@
-"""Segments that cannot be read: found, taken off the list, moved to ``DATA/quarantine``, and said in numbers.
+"""Segments that cannot be read: found, taken off the list, moved to ``DATA/quarantine``, and said in numbers. Journals
+of which a part cannot be read stay there, too.
 
 What must stay true: one broken file stops no question, seal or start for longer than it takes to find it; nothing
 is deleted. The counts per minute of its rows stay: they were right. Those of a file of the rollup are made again.
@@ -6,6 +7,7 @@ is deleted. The counts per minute of its rows stay: they were right. Those of a 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from collections.abc import Callable
@@ -17,6 +19,7 @@ import pyarrow.parquet as pq
 from store.catalogue import Segment, read_segments, utc_now
 from store.database import Cursor, transaction
 from store.dropped_minutes import note_lost
+from store.journal_files import JournalFile
 from store.physical import ROLLUPS
 from store.rollup_files import count_lost
 from store.segments import make_durable_folder, sync
@@ -35,17 +38,29 @@ def why_broken(data_dir: Path, segment: Segment, deep: bool) -> str | None:
         size = path.stat().st_size
         if size != segment.bytes:
             return f"it has {size:,} bytes, not {segment.bytes:,}"
-        with pq.ParquetFile(path) as file:
-            if file.metadata.num_rows != segment.rows:
-                return f"it has {file.metadata.num_rows:,} rows, not {segment.rows:,}"
-            if deep:
-                for group in range(file.metadata.num_row_groups):
-                    file.read_row_group(group, use_threads=False)
+        rows = _read(path, deep)
     except FileNotFoundError:
         return "it is gone"
     except (OSError, pa.ArrowException) as error:
         return str(error)
+    return None if rows == segment.rows else f"it has {rows:,} rows, not {segment.rows:,}"
+
+
+def why_unreadable(path: Path) -> str | None:
+    """What is wrong with a file of which nothing is known, or None: every page is read."""
+    try:
+        _read(path, deep=True)
+    except (OSError, pa.ArrowException) as error:
+        return str(error)
     return None
+
+
+def _read(path: Path, deep: bool) -> int:
+    """The file's rows as its footer says."""
+    with pq.ParquetFile(path) as file:
+        for group in range(file.metadata.num_row_groups if deep else 0):
+            file.read_row_group(group, use_threads=False)
+        return int(file.metadata.num_rows)
 
 
 def set_aside(
@@ -63,20 +78,30 @@ def set_aside(
             if segment.table in ROLLUPS:
                 taken_back += count_lost(cursor, settings.data_dir, segment, read_segments(cursor), utc_now())
     for segment in gone:
-        path, place = settings.data_dir / segment.path, settings.quarantine / segment.path
-        what = "counts are made again from the rows" if segment.table in ROLLUPS else "rows are lost"
-        log.error(
-            "%s cannot be read (%s): its %d %s (%s to %s); it is kept as %s",
-            *(path, broken[segment.path], segment.rows, what, segment.earliest, segment.latest, place),
-        )
-        if path.exists():
-            move_away(settings, segment.path)
+        what = "counts are made again" if segment.table in ROLLUPS else "rows are lost"
+        log.error("%d %s (%s to %s)", segment.rows, what, segment.earliest, segment.latest)
+        move(settings, segment.path, broken[segment.path])
     return sum(segment.rows for segment in gone if segment.table not in ROLLUPS)
 
 
-def move_away(settings: StoreSettings, path: str) -> None:
-    """Move a file (path below the data folder) to the same place in the quarantine."""
-    place = settings.quarantine / path
+def move(settings: StoreSettings, path: str, why: str) -> None:
+    """Move a file of no list (``path`` below the data folder) to the quarantine, if it is there."""
+    source, place = settings.data_dir / path, settings.quarantine / path
+    log.error("%s is set aside (%s); it is kept as %s", source, why, place)
+    if source.exists():
+        make_durable_folder(place.parent, settings.data_dir)
+        os.rename(source, place)
+        sync(place.parent)
+
+
+def keep_journal(settings: StoreSettings, file: JournalFile) -> None:
+    """Give the journal a second name in the quarantine, before its own is unlinked."""
+    place = settings.quarantine / "journal" / file.name
+    log.error(
+        "%d bytes of the journal %s are damaged: what was acknowledged in them is lost; it is kept as %s",
+        *(file.damaged_bytes, file.name, place),
+    )
     make_durable_folder(place.parent, settings.data_dir)
-    os.rename(settings.data_dir / path, place)
-    sync(place.parent)
+    with contextlib.suppress(FileExistsError):
+        os.link(file.path, place)
+        sync(place.parent)

@@ -53,11 +53,11 @@ def forgettable(segments: list[Segment], settings: StoreSettings, now: datetime)
 
 
 def forget_days(cursor: Cursor, settings: StoreSettings, now: datetime) -> int:
-    """Drop the counts of days that are too old, unless a file has rows or counts of them. Returns how many."""
-    before = {"before": _forgotten_before(settings, now)}
+    """Drop the counts of days that are too old or still to come, unless a file has some of them. Returns how many."""
+    days = {"before": _forgotten_before(settings, now), "after": now + _DAY}
     forgotten = 0
     for counts, moment in _COUNTS:
-        forgotten += one(cursor.execute(sql("seal/forget_days", counts=counts, moment=moment), before))[0]
+        forgotten += one(cursor.execute(sql("seal/forget_days", counts=counts, moment=moment), days))[0]
     return forgotten
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from store.catalogue import Segment
-from store.database import Cursor
+from store.database import Cursor, has_room_to_checkpoint
 from store.settings import StoreSettings
 
 
@@ -20,10 +20,18 @@ def retire(cursor: Cursor, segments: list[Segment], now: datetime) -> None:
         cursor.execute("INSERT INTO catalogue.retired VALUES (?, ?)", [segment.path, now])
 
 
+def read_retired(cursor: Cursor) -> set[str]:
+    """Paths of files that lie on the disk although nothing needs them."""
+    return {path for (path,) in cursor.execute("SELECT path FROM catalogue.retired").fetchall()}
+
+
 def unlink_retired(cursor: Cursor, settings: StoreSettings, before: datetime) -> int:
-    """Unlink those that were retired before ``before``, and the folders they leave empty. Returns how many."""
+    """Unlink those that were retired before ``before``, and the folders they leave empty. Returns how many.
+
+    None are where the disk has no room to write the catalogue's file.
+    """
     found = cursor.execute("SELECT path FROM catalogue.retired WHERE retired_at <= ?", [before]).fetchall()
-    if not found:
+    if not found or not has_room_to_checkpoint(settings.catalogue):
         return 0
     cursor.execute("CHECKPOINT catalogue")
     for (path,) in found:

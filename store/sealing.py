@@ -16,6 +16,7 @@ from store.digests import DeliveredBook
 from store.hot import Slice
 from store.journal_files import JournalFile
 from store.physical import ROW_TABLES
+from store.quarantine import keep_journal
 from store.segments import write_segment
 from store.settings import StoreSettings
 from store.statements import sql
@@ -39,6 +40,8 @@ def seal_journal(
         for name in ROW_TABLES
         if name in slice_.tables
     ]
+    if file.damaged_bytes:
+        keep_journal(settings, file)
     now = catalogue.utc_now()
     kept = book.kept_by(file.name)
     step("before_commit")

@@ -57,8 +57,12 @@ def put_in_place(
     final = data_dir / relative
     make_durable_folder(final.parent, data_dir)
     unfinished = final.with_name(final.name + UNFINISHED)
-    write(unfinished)
-    sync(unfinished)
+    try:
+        write(unfinished)
+        sync(unfinished)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)  # half a file would keep others from what room there is
+        raise
     step("segment_written")
     os.rename(unfinished, final)
     sync(final.parent)

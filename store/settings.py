@@ -93,5 +93,10 @@ class StoreSettings:
         return self.data_dir / "catalogue.duckdb"
 
     @property
+    def doubt(self) -> Path:
+        """There while something in the catalogue could not be read: the next start reads all of it."""
+        return self.data_dir / "catalogue.doubt"
+
+    @property
     def published(self) -> Path:
         return self.data_dir / "sidelight.duckdb"

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 _EVENTS = (
-    "sealed_journals", "repeated_exports", "torn_bytes", "merged_segments", "dropped_segments", "dropped_rows",
-    "dropped_bytes", "quarantined_segments", "quarantined_rows",
+    "sealed_journals", "repeated_exports", "torn_bytes", "damaged_journal_bytes", "damaged_catalogues", "adopted_rows",
+    "merged_segments", "dropped_segments", "dropped_rows", "dropped_bytes", "quarantined_segments", "quarantined_rows",
 )  # fmt: skip
 
 
@@ -43,7 +43,7 @@ def stats(store: Store) -> Json:
         "journal": {
             "files": sum(1 for _ in settings.journal.glob("*.journal")),
             "bytes": status["journal_bytes"],
-            "waiting_bytes": status["journal_bytes" if status["lag_s"] is None else "journal_bytes_waiting"],
+            "waiting_bytes": status["journal_bytes_waiting"],
         },
         "catalogue": {
             "bytes": _size(settings.catalogue) + _size(settings.catalogue.with_suffix(".duckdb.wal")),

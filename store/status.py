@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import Any
 
@@ -11,19 +12,27 @@ from store.journal_files import JournalFile
 from store.physical import ROW_TABLES
 from store.settings import StoreSettings
 
+COUNTED = (
+    "loaded_rows", "repeated_exports", "sealed_journals", "torn_bytes", "damaged_journal_bytes",
+    "damaged_catalogues", "adopted_rows",
+)  # fmt: skip
+"""What the engine counts since the folder was opened."""
+
 
 def describe(
     settings: StoreSettings,
     slices: list[Slice],
     segments: list[Segment],
     files: list[JournalFile],
+    sealed: set[str],
     counters: dict[str, int],
     *,
     loaded_at: float,
     load_seconds: float,
     failure: BaseException | None,
 ) -> dict[str, Any]:
-    """JSON-ready. ``lag_s``: since the loader last looked at everything; null before it did."""
+    """JSON-ready. ``lag_s``: since the loader last looked at everything; null before it did. ``sealed``: journals that
+    are only to be unlinked."""
     rows = {
         table: {
             "hot": sum(one.tables[table].rows for one in slices if table in one.tables),
@@ -31,18 +40,13 @@ def describe(
         }
         for table in ROW_TABLES
     }
-    waiting = 0
-    journal_bytes = 0
+    journal_bytes = waiting = 0
+    kept = {file.name: file.offset for file in files}
     for path in settings.journal.glob("*.journal"):
-        try:
-            journal_bytes += path.stat().st_size
-        except FileNotFoundError:
-            continue
-    for file in files:
-        try:
-            waiting += max(0, file.path.stat().st_size - file.offset)
-        except FileNotFoundError:
-            continue
+        with contextlib.suppress(FileNotFoundError):
+            size = path.stat().st_size
+            journal_bytes += size
+            waiting += 0 if path.name in sealed else max(0, size - kept.get(path.name, 0))
     return {
         "healthy": failure is None,
         "failure": str(failure) if failure else None,
@@ -52,7 +56,7 @@ def describe(
         "journal_files": len(files),
         "journal_bytes": journal_bytes,
         "journal_bytes_waiting": waiting,
-        "lag_s": round(time.time() - loaded_at, 3) if loaded_at else None,
+        "lag_s": round(time.monotonic() - loaded_at, 3) if loaded_at else None,
         "load_seconds": round(load_seconds, 3),
         **counters,
     }

@@ -78,6 +78,9 @@ def test_how_long_questions_take() -> None:
             {"quarantined_segments": 2, "quarantined_rows": 7000},
             "2 segments could not be read; their 7,000 rows",
         ),
+        ({"journal_bytes_waiting": 300 * MIB}, "300 MiB of what was acknowledged are not loaded yet"),
+        ({"damaged_journal_bytes": 4096}, "4,096 bytes of journals were damaged"),
+        ({"damaged_catalogues": 1, "adopted_rows": 5000}, "was rebuilt (5,000 rows were counted again)"),
     ],
 )
 def test_what_is_wrong_is_said_with_what_to_do(changed: dict[str, Any], words: str | None) -> None:

@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from store.engine import Store
 from store.frames import Batch, ExportMark, encode_frame, encode_header
+from store.physical import ROLLUPS
 from store.schema import TABLES
 from store.settings import StoreSettings
 
@@ -70,7 +71,13 @@ def observation(seconds: float = 0, **columns: Any) -> dict[str, Any]:
 
 
 def write_journal(
-    folder: Path, name: str, batches: list[Batch], *, keep_open: bool = False, tail: bytes = b""
+    folder: Path,
+    name: str,
+    batches: list[Batch],
+    *,
+    keep_open: bool = False,
+    tail: bytes = b"",
+    created_us: int = NOON_US,
 ) -> int | None:
     """Write ``folder/name.journal``. ``keep_open``: it stays locked; returns the descriptor to close."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -78,7 +85,7 @@ def write_journal(
     unnamed = path.with_suffix(".journal-new")
     fd = os.open(unnamed, os.O_WRONLY | os.O_CREAT, 0o600)
     fcntl.flock(fd, fcntl.LOCK_EX)
-    os.write(fd, encode_header(name, NOON_US))
+    os.write(fd, encode_header(name, created_us))
     os.rename(unnamed, path)
     append_frames(fd, batches)
     os.write(fd, tail)
@@ -121,6 +128,15 @@ def open_store(data_dir: Path, **settings: Any) -> Store:
     store = Store(StoreSettings(data_dir=data_dir, **settings))
     store.open()
     return store
+
+
+def row_segments(folder: Path) -> list[Path]:
+    """The segments of rows in a data folder, not those of the rollup, in order."""
+    return sorted(
+        path
+        for path in (folder / "segments").rglob("*.parquet")
+        if path.relative_to(folder).parts[1] not in ROLLUPS
+    )
 
 
 def ask(store: Store, statement: str, *window: datetime) -> list[tuple[Any, ...]]:

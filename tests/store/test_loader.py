@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -76,14 +77,48 @@ def test_a_torn_tail_was_never_acknowledged(tmp_path: Path) -> None:
     store.stop()
 
 
+def test_a_journal_that_is_damaged_in_its_middle_is_loaded_around_it_and_kept(tmp_path: Path) -> None:
+    """It says how many bytes were lost; the file lies in the quarantine, the journal goes on."""
+    frames = [batch(name, observations=[observation()]) for name in ("one", "two", "three")]
+    write_journal(tmp_path / "journal", "c-1", frames)
+    write_journal(tmp_path / "journal", "c-2", [batch("four", observations=[observation()])])
+    path = tmp_path / "journal" / "c-1.journal"
+    raw = bytearray(path.read_bytes())
+    raw[-len(frame_bytes(frames[2])) - 20] ^= 1
+    path.write_bytes(raw)
+    store = open_store(tmp_path)
+    assert store.poll_once() == 3
+    assert store.status()["damaged_journal_bytes"] == len(frame_bytes(frames[1]))
+    assert store.status()["torn_bytes"] == 0
+    assert list((tmp_path / "journal").iterdir()) == []
+    assert (tmp_path / "quarantine" / "journal" / "c-1.journal").read_bytes() == raw
+    store.stop()
+
+
+def test_a_frame_that_cannot_be_decoded_holds_up_nothing(tmp_path: Path) -> None:
+    """Its checksum is right and it names a table nobody knows: it is damaged like any other, and kept."""
+    meta = b'{"exports": [], "tables": [{"table": "nothing", "bytes": 0, "rows": 1}]}'
+    payload = len(meta).to_bytes(4, "little") + meta
+    strange = (
+        b"SLF1" + zlib.crc32(payload).to_bytes(4, "little") + len(payload).to_bytes(8, "little") + payload
+    )
+    good = frame_bytes(batch("two", observations=[observation()]))
+    write_journal(tmp_path / "journal", "c-1", [], tail=strange + good)
+    store = open_store(tmp_path)
+    assert store.poll_once() == 1
+    assert store.status()["damaged_journal_bytes"] == len(strange)
+    store.stop()
+
+
 @pytest.mark.parametrize(
     ("later_us", "source", "rows"),
-    [(0, "als", 1), (HOUR_US, "als", 1), (HOUR_US + 1, "als", 2), (99 * HOUR_US, "import", 1)],
+    [(0, "als", 1), (2 * HOUR_US, "als", 1), (2 * HOUR_US + 1, "als", 2), (99 * HOUR_US, "import", 1)],
 )
 def test_the_same_export_again_within_the_hour_adds_nothing(
     tmp_path: Path, later_us: int, source: str, rows: int
 ) -> None:
-    """A digest is remembered for an hour, an import's for ever: across frames, files, seals and restarts."""
+    """A digest is remembered for an hour, and another for a clock that jumps; an import's for ever: across frames,
+    files, seals and restarts."""
 
     def delivery(received_us: int) -> Batch:
         return batch(mark("same", received_us, source), observations=[observation()])

@@ -38,6 +38,20 @@ def test_a_writers_journals_are_loaded_one_after_the_other(tmp_path: Path) -> No
     assert [len(journals) for journals in begun] == [1, 2, 2, 3, 3, 3, 4, 4]
 
 
+def test_what_waits_is_counted_whether_its_journal_was_opened_or_not(tmp_path: Path) -> None:
+    """A start with a full journal says how much its answers lack."""
+    for name in ("a-1", "a-2", "a-3"):
+        write_journal(tmp_path / "journal", name, frames(name, 2))
+    size = sum(path.stat().st_size for path in (tmp_path / "journal").iterdir())
+    store = open_store(tmp_path, tick_bytes=1)
+    assert store.status()["journal_bytes_waiting"] == size
+    store._load_tick()
+    assert 0 < store.status()["journal_bytes_waiting"] < size
+    store.poll_once()
+    assert store.status()["journal_bytes_waiting"] == 0
+    store.stop()
+
+
 def test_past_its_limit_of_rows_in_memory_the_loader_waits_for_the_sealer(tmp_path: Path) -> None:
     """While a seal takes its time hot rows stop growing; afterwards every row is there, and sealed."""
     store = open_store(tmp_path, hot_rows=5, tick_bytes=1)

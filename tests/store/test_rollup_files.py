@@ -128,18 +128,36 @@ def test_a_file_that_cannot_be_read_is_counted_again_from_the_rows(
 
 
 def test_a_lost_catalogue_counts_the_rows_again(tmp_path: Path, early: list) -> None:
-    """The files of the rollup are set aside: what they count is counted from the rows, once."""
+    """Without `sidelight.duckdb`, too: the rollup's files are set aside, and rows counted once."""
     store = filled(tmp_path, early)
     store.tidy(AFTER)
-    before, files = answers(store), len(rolled_out(store))
+    counted, files = ask(store, COUNTED), len(rolled_out(store))
     store.stop()
+    (tmp_path / "sidelight.duckdb").unlink()
     (tmp_path / "catalogue.duckdb").write_bytes(b"\0" * 4096)
     store = open_store(tmp_path, rows_kept_days=60)
     assert rolled_out(store) == []
     assert len(list((tmp_path / "quarantine").rglob("rollup-*.parquet"))) == files
-    assert answers(store) == before
+    assert ask(store, COUNTED) == counted
     store.tidy(AFTER)
+    assert ask(store, COUNTED) == counted
+    check_spans(store)
+    store.stop()
+
+
+def test_a_lost_catalogue_is_as_it_was_published(tmp_path: Path, early: list) -> None:
+    """With the files of the rollup, which count what rows no longer tell."""
+    store = filled(tmp_path, early)
+    store.tidy(AFTER)
+    add(store, tmp_path, "late-1", traffic(2, 100), seal=True)
+    before, files = answers(store), rolled_out(store)
+    store.stop()
+    (tmp_path / "catalogue.duckdb").write_bytes(b"\0" * 4096)
+    store = open_store(tmp_path, rows_kept_days=60)
+    assert rolled_out(store) == files
+    assert list(tmp_path.rglob("quarantine/**/*.parquet")) == []
     assert answers(store) == before
+    check_spans(store)
     store.stop()
 
 

@@ -15,6 +15,7 @@ import pytest
 from store.frames import Batch
 from tests.store.dying_store import STATUS
 from tests.store.journals import NOON, ask, batch, give_template, observation, open_store, write_journal
+from tests.store.killed_store import kill_again_and_again
 
 ROOT = Path(__file__).parent.parent.parent
 EVERYTHING = (
@@ -187,14 +188,24 @@ STEPS = [
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("step", "nth"), STEPS)
-def test_a_death_at_any_step_loses_and_doubles_nothing(tmp_path: Path, step: str, nth: int) -> None:
+@pytest.mark.parametrize(
+    ("step", "nth", "is_catalogue_lost"),
+    [
+        *((*step, False) for step in STEPS),
+        *((name, 1, True) for name in ("after_commit", "published", "journal_unlinked")),
+    ],
+)
+def test_a_death_at_any_step_loses_and_doubles_nothing(
+    tmp_path: Path, step: str, nth: int, is_catalogue_lost: bool
+) -> None:
     """A store that dies at a step of loading or sealing, restarted, has every row exactly once."""
     write_journal(tmp_path / "journal", "c-1", exports("a"))
     write_journal(tmp_path / "journal", "c-2", exports("b"))
     give_template(tmp_path)
     command = [sys.executable, "-m", "tests.store.dying_store", str(tmp_path), step, str(nth)]
     assert subprocess.run(command, cwd=ROOT).returncode == STATUS
+    if is_catalogue_lost:
+        (tmp_path / "catalogue.duckdb").write_bytes(b"\0" * 4096)
     store = open_store(tmp_path)
     store.poll_once()
     assert ask(store, EVERYTHING) == [(12, 12, 2, 12, 6)]
@@ -203,3 +214,10 @@ def test_a_death_at_any_step_loses_and_doubles_nothing(tmp_path: Path, step: str
     assert list(tmp_path.rglob("*.unfinished")) == []
     assert len(list(tmp_path.rglob("*.parquet"))) == 6
     store.stop()
+
+
+@pytest.mark.slow
+def test_kills_at_random_instants_lose_and_double_nothing(tmp_path: Path) -> None:
+    """Of a store that loads, seals, checkpoints and merges without a pause (`python -m bench --only kills`: 300)."""
+    found = kill_again_and_again(tmp_path, range(8))
+    assert set(found) == {found.written}

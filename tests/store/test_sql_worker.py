@@ -126,8 +126,8 @@ def test_explain_describe_and_show_are_questions(folder: Path) -> None:
 
 
 def test_times_of_delivery_do_not_matter_to_the_worker(tmp_path: Path) -> None:
-    """An export repeated in the tail after more than an hour is a new one, as the store sees it."""
-    late = mark("1", NOON_US + 3_700_000_000)
+    """An export repeated in the tail after more than two hours is a new one, as the store sees it."""
+    late = mark("1", NOON_US + 7_300_000_000)
     write_journal(tmp_path / "journal", "a", [batch("1", observations=[observation(0)])])
     write_journal(tmp_path / "journal", "b", [batch(late, observations=[observation(0)])])
     answer = run_statement(tmp_path, "SELECT count(*) AS n FROM observations_raw")

@@ -18,7 +18,17 @@ from store.physical import ROLLUPS
 from store.retention import expired
 from store.settings import StoreSettings
 from tests.store.dying_store import STATUS
-from tests.store.journals import NOON, ask, batch, give_template, observation, open_store, write_journal
+from tests.store.journals import (
+    NOON,
+    ask,
+    batch,
+    give_template,
+    mark,
+    observation,
+    open_store,
+    row_segments,
+    write_journal,
+)
 from tests.store.test_sealing import EVERYTHING, STEPS, exports
 
 ROOT = Path(__file__).parent.parent.parent
@@ -38,8 +48,7 @@ def sealed(folder: Path, journals: int = 3, **settings: float) -> Store:
 
 def files(folder: Path) -> list[str]:
     """Segments of rows, not the rollup's (`test_rollup_files`)."""
-    found = [path.relative_to(folder) for path in (folder / "segments").rglob("*.parquet")]
-    return sorted(str(path) for path in found if path.parts[1] not in ROLLUPS)
+    return [str(path.relative_to(folder)) for path in row_segments(folder)]
 
 
 def test_small_segments_of_a_past_hour_become_one_file(tmp_path: Path) -> None:
@@ -245,11 +254,20 @@ def test_the_deaths_are_at_every_step_there_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("step", "nth"), UPKEEP_STEPS)
+@pytest.mark.parametrize(
+    ("step", "nth", "lost"),
+    [
+        *((*step, lost) for step in UPKEEP_STEPS for lost in ("nothing", "catalogue.duckdb")),
+        ("before_merge_commit", 2, "catalogue.duckdb.wal"),
+        ("merged", 3, "catalogue.duckdb.wal"),
+        ("dropped", 1, "catalogue.duckdb.wal"),
+    ],
+)
 def test_a_death_while_merging_or_dropping_loses_and_doubles_nothing(
-    tmp_path: Path, step: str, nth: int
+    tmp_path: Path, step: str, nth: int, lost: str
 ) -> None:
-    """Restarted, the store has every row once (or none of what was dropped), and goes on with what it began."""
+    """Restarted, the store has every row once (or none of what was dropped), and goes on with what it began; also
+    where the catalogue or its log is lost with it."""
     days = 8 if "drop" in step else 0
     at = LATER + timedelta(days=days)
     for number in range(3):
@@ -258,9 +276,14 @@ def test_a_death_while_merging_or_dropping_loses_and_doubles_nothing(
     kept = [f"{name}={value}" for name, value in KEPT.items()]
     command = [sys.executable, "-m", "tests.store.dying_store", str(tmp_path), step, str(nth), str(at), *kept]
     assert subprocess.run(command, cwd=ROOT).returncode == STATUS
+    if lost != "nothing":
+        (tmp_path / lost).write_bytes(b"\1" * 4096)
     store = open_store(tmp_path, **KEPT)
     expected = [(6, 6, 2, 6, 3)]
-    assert ask(store, EVERYTHING) == ([(0, 0, 2, 0, 0)] if step == "dropped" else expected)
+    assert ask(store, EVERYTHING) == (
+        [(0, 0, 2, 0, 0)] if (step, lost) == ("dropped", "nothing") else expected
+    )
+    assert store.status()["quarantined_rows"] == 0
     store.tidy(at)
     assert ask(store, EVERYTHING) == ([(0, 0, 2, 0, 0)] if days else expected)
     assert ask(store, COUNTED) == [(9,)]
@@ -279,6 +302,70 @@ def test_a_lost_catalogue_is_rebuilt_from_merged_segments_too(tmp_path: Path, is
     store = open_store(tmp_path)
     assert ask(store, EVERYTHING) == [(6, 6, 2, 6, 3)]
     assert ask(store, COUNTED) == [(9,)]
+    store.stop()
+
+
+def test_a_lost_catalogue_is_as_it_was_published(tmp_path: Path) -> None:
+    """What only it knew is there again: counts of minutes whose rows are gone, and which those are; imports."""
+    imported = batch(mark("imported", source="import"), observations=[observation(0)])
+    write_journal(tmp_path / "journal", "c-0", [imported])
+    store = open_store(tmp_path, **KEPT)
+    store.poll_once()
+    store.tidy(NOON + timedelta(days=8))
+    assert files(tmp_path) == []
+    write_journal(tmp_path / "journal", "c-1", [batch("new", observations=[observation(120)])])
+    store.poll_once()
+    counts = 'SELECT minute, "rows" FROM edges_1m ORDER BY minute'
+    dropped = "SELECT minute FROM dropped_minutes"
+    before = ask(store, counts), ask(store, dropped)
+    assert [len(rows) for rows in before] == [2, 1]
+    store.stop()
+    (tmp_path / "catalogue.duckdb").write_bytes(b"\0" * 4096)
+    write_journal(tmp_path / "journal", "c-2", [imported])
+    again = open_store(tmp_path, **KEPT)
+    again.poll_once()
+    assert (ask(again, counts), ask(again, dropped)) == before
+    assert ask(again, "SELECT count(*) FROM observations_raw") == [(1,)]
+    assert (again.status()["damaged_catalogues"], again.status()["adopted_rows"]) == (1, 0)
+    again.stop()
+
+
+@pytest.mark.parametrize("kept_s", [0, 600])
+def test_a_lost_catalogue_brings_no_dropped_file_back(tmp_path: Path, kept_s: int) -> None:
+    """Files that were dropped or merged lie on the disk for a while; their rows are counted."""
+    store = sealed(tmp_path, retired_kept_s=kept_s)
+    store.tidy(LATER)
+    for number in range(3, 5):
+        write_journal(tmp_path / "journal", f"c-{number}", exports(f"j{number}", 1))
+    store.poll_once()
+    store.tidy(LATER)
+    store.tidy(NOON + timedelta(days=8))
+    assert bool(files(tmp_path)) == bool(kept_s)
+    store.stop()
+    (tmp_path / "catalogue.duckdb").write_bytes(b"\0" * 4096)
+    again = open_store(tmp_path, **KEPT)
+    assert ask(again, "SELECT count(*) FROM observations_raw") == [(0,)]
+    assert ask(again, COUNTED) == [(15,)]
+    again.stop()
+
+
+def test_a_file_nobody_lists_that_cannot_be_read_is_set_aside(tmp_path: Path) -> None:
+    """With the catalogue lost too: a page of one file is broken, the others are adopted, and the start goes on."""
+    sealed(tmp_path).stop()
+    for path in tmp_path.glob("*.duckdb*"):
+        path.unlink()
+    broken = tmp_path / next(name for name in files(tmp_path) if "observations" in name)
+    raw = bytearray(broken.read_bytes())
+    raw[4:400] = b"\xff" * 396
+    broken.write_bytes(raw)
+    half = tmp_path / next(name for name in files(tmp_path) if "spans" in name)
+    half.write_bytes(half.read_bytes()[:-100])
+    store = open_store(tmp_path, **KEPT)
+    assert ask(store, "SELECT count(*) FROM observations_raw") == [(4,)]
+    assert ask(store, "SELECT count(*) FROM spans_raw") == [(4,)]
+    assert ask(store, COUNTED) == [(6,)]
+    quarantined = sorted(path.name for path in (tmp_path / "quarantine").rglob("*.parquet"))
+    assert quarantined == sorted([broken.name, half.name])
     store.stop()
 
 

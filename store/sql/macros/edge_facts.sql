@@ -120,9 +120,9 @@ beside as materialized (
 single as materialized (
     select minute, covered.minute is null as is_open, whole.since is null as is_apart
     from (
-        select counted_since(from_time, to_time, step_us) + to_minutes(range::integer) as minute
-        from range(0, (epoch_us(to_time::timestamp) - epoch_us(from_time::timestamp)) // 60000000)
-        where minute < counted_until(from_time, to_time, step_us)
+        select "hour" + to_minutes(nth::integer) as minute
+        from (select distinct "hour" from active), (select unnest(range(60)) as nth)
+        where minute >= counted_since(from_time, to_time, step_us) and minute < counted_until(from_time, to_time, step_us)
     )
     left join (
         select distinct unnest(range(since, until, interval 1 minute)) as minute from chosen

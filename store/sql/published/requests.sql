@@ -25,7 +25,7 @@ select
     case when seen.span_id is not null then printf('%016x', seen.span_id) end as span_id,
     seen.tls, seen.user_agent, background_of(seen.user_agent, seen.path, seen.upstream_cluster) as background,
     seen.attributes
-from lane_rows(timestamp '1970-01-01', timestamp '2200-01-01', 'version') as seen
+from lane_rows(timestamp '1970-01-01', timestamp '2262-04-12', 'version') as seen
 left join ends() as caller on caller.end_no = seen.source_end
 left join ends() as callee on callee.end_no = seen.target_end
 where seen.view = 'client';
