@@ -35,4 +35,5 @@ def keep_bounds(cursor: Any, window: Window, step_us: int) -> None:
     values = {"from_time": window.from_time, "to_time": window.to_time, "step_us": step_us}
     (bounds,) = ask_rows(cursor, "bounds", values)
     told = {name: f"TIMESTAMP {literal(str(moment))}" for name, moment in bounds.items()}
-    cursor.execute(sql("ask/bounds_kept", **told))
+    is_one_step = str(step_us >= window.microseconds).lower()
+    cursor.execute(sql("ask/bounds_kept", is_one_step=is_one_step, **told))

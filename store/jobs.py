@@ -19,6 +19,7 @@ from store import backup, compaction
 from store.catalogue import utc_now
 from store.errors import BadQuery, StoreError
 from store.graph import rfc3339
+from store.physical import ROLLUPS
 from store.quarantine import why_broken
 from store.seal_now import Tell, seal_acknowledged
 
@@ -166,10 +167,10 @@ def verify(store: Store, tell: Tell) -> Json:
         upkeep.keeps_retired = False
     return {
         "segments": len(segments),
-        "rows": sum(segment.rows for segment in segments),
+        "rows": sum(segment.rows for segment in segments if segment.table not in ROLLUPS),
         "bytes": total,
         "broken_segments": len(broken),
-        "broken_rows": sum(segment.rows for segment in broken),
+        "broken_rows": sum(segment.rows for segment in broken if segment.table not in ROLLUPS),
         "broken": [
             {"path": one.path, "rows": one.rows, "reason": upkeep.broken[one.path]}
             for one in broken[:_SHOWN_BROKEN]
