@@ -1,6 +1,6 @@
 """``make bench``: every figure we publish, measured against a whole `sidelight serve`, as one table.
 
-    python -m bench [--quick] [--only stages|ingest|inputs|graph|windows|freshness|traces|memory|restart|kills]
+    python -m bench [--quick] [--only stages|ingest|inputs|graph|windows|freshness|traces|memory|soak|restart|kills]
 
 Each figure names its target and how it was made. ``--quick`` shortens the loads (10 s and 1 minute
 instead of 30 s and 5 minutes): for a look, not for publishing.
@@ -21,7 +21,7 @@ from bench.freshness import freshness
 from bench.graph import graph_latency
 from bench.inputs import inputs
 from bench.kills import KILLS, kills
-from bench.memory import idle_memory, loaded_memory
+from bench.memory import idle_memory, loaded_memory, soaked_memory
 from bench.restart import restart
 from bench.server import serving
 from bench.stages import stages
@@ -65,7 +65,8 @@ def main() -> None:
     parser.add_argument(
         "--only",
         choices=(
-            "stages", "ingest", "inputs", "graph", "windows", "freshness", "traces", "memory", "restart", "kills"
+            "stages", "ingest", "inputs", "graph", "windows", "freshness", "traces", "memory", "soak",
+            "restart", "kills"
         ),
     )  # fmt: skip
     options = parser.parse_args()
@@ -98,6 +99,9 @@ def main() -> None:
         console.print("Memory: idle, then under full load ...")
         rows += idle_memory()
         rows += loaded_memory(minutes=1 if options.quick else 5)
+    if options.only in (None, "soak"):
+        console.print("Memory: at 10,000 spans a second ...")
+        rows += soaked_memory(3 if options.quick else 30)
     if options.only in (None, "restart"):
         console.print("Restart: after a kill, with a full journal, which is written first ...")
         rows += restart(256 << 20 if options.quick else None)

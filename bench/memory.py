@@ -58,3 +58,32 @@ def loaded_memory(minutes: int) -> list[Row]:
         how = "median per minute: " + ", ".join(f"{value:,.0f}" for value in medians)
         rows.append(("memory, minute 5 against minute 2", f"{drift:+.1%}", "within 5 %", how))
     return rows
+
+
+def soaked_memory(minutes: int = 30) -> list[Row]:
+    """All processes at 10,000 spans a second, and by how much they grow: a line through what the minutes after the
+    fifth had at the median."""
+    with tempfile.TemporaryDirectory() as folder, serving(Path(folder) / "data") as server:
+        load = subprocess.Popen(
+            [sys.executable, "-m", "bench.load_otlp", "--grpc", server.grpc, "--seconds", str(60 * minutes),
+             "--senders", "1", "--rate", "10000"],
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+        )  # fmt: skip
+        medians, peak = [], 0.0
+        try:
+            for _ in range(minutes):
+                seen = []
+                for _ in range(30):
+                    time.sleep(2)
+                    seen.append(server.resident_mb())
+                medians.append(statistics.median(seen))
+                peak = max(peak, *seen)
+                print(f"{len(medians)} min: {medians[-1]:,.0f} MB", file=sys.stderr, flush=True)
+        finally:
+            os.killpg(load.pid, signal.SIGKILL)
+            load.wait()
+    settled = medians[5:] if minutes > 10 else medians
+    slope, _ = statistics.linear_regression(range(len(settled)), settled)
+    how = f"peak {peak:,.0f} MB; median per minute: " + ", ".join(f"{value:,.0f}" for value in medians)
+    return [(f"memory over {minutes} minutes", f"{slope:+.1f} MB a minute", "", how)]
