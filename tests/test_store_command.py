@@ -21,6 +21,9 @@ from tests.store.test_sealing import exports
 from tests.store.test_upkeep import break_in_the_middle, files
 from tests.test_kills import Sender
 
+pytestmark = pytest.mark.slow
+"""Stores are opened and closed by the dozen: not for `make quick`."""
+
 COUNTS = (
     "SELECT count(*) AS s, count(DISTINCT span_id) AS ds, (SELECT count(*) FROM logs) AS l, "
     "(SELECT count(DISTINCT body) FROM logs) AS dl FROM spans"

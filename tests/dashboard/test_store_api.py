@@ -11,6 +11,9 @@ import pytest
 from store.errors import BadQuery
 from tests.dashboard.fake_server import Answers, serving
 
+pytestmark = pytest.mark.slow
+"""Stores are opened and closed by the dozen: not for `make quick`."""
+
 LOCAL = "token-of-the-folder"
 SHOWN = {"Authorization": f"Bearer {LOCAL}"}
 

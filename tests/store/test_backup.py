@@ -28,6 +28,9 @@ from tests.store.test_jobs import quiet
 from tests.store.test_sealing import EVERYTHING, exports
 from tests.store.test_upkeep import LATER
 
+pytestmark = pytest.mark.slow
+"""Stores are opened and closed by the dozen: not for `make quick`."""
+
 IMPORTED = mark("a file", source="import")
 
 

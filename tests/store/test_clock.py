@@ -27,6 +27,9 @@ from tests.store.journals import (
     write_journal,
 )
 
+pytestmark = pytest.mark.slow
+"""Stores are opened and closed by the dozen: not for `make quick`."""
+
 HOUR_US = 3_600_000_000
 HOUR = timedelta(hours=1)
 ONCE = (

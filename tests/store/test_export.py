@@ -21,6 +21,9 @@ from tests.store.asked_store import asked_store
 from tests.store.journals import NOON
 from tests.store.test_jobs import quiet
 
+pytestmark = pytest.mark.slow
+"""Stores are opened and closed by the dozen: not for `make quick`."""
+
 FIRST_MINUTE = Window(NOON, NOON + timedelta(minutes=1))
 HOUR = Window(NOON, NOON + timedelta(hours=1))
 READ = """

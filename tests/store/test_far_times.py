@@ -21,6 +21,9 @@ from tests.store.asked_store import identity
 from tests.store.journals import NOON, ask, batch, observation, open_store, row_segments, write_journal
 from tests.store.test_published import read
 
+pytestmark = pytest.mark.slow
+"""Stores are opened and closed by the dozen: not for `make quick`."""
+
 BEGIN = datetime(1970, 1, 1)
 END = datetime(2262, 4, 11, 23, 47, 16)
 MOMENTS = {"1970": BEGIN, "today": NOON, "2262": END}

@@ -28,6 +28,9 @@ from tests.running_server import wait_for
 from tests.store.journals import NOON, ask, batch, observation, open_store, row_segments, write_journal
 from tests.store.test_sealing import EVERYTHING
 
+pytestmark = pytest.mark.slow
+"""Stores are opened and closed by the dozen: not for `make quick`."""
+
 LATER = NOON + timedelta(hours=2)
 AN_AGE_LATER = NOON + timedelta(days=8)
 COUNTED = 'SELECT sum("rows") FROM edges_1m'

@@ -27,6 +27,9 @@ from tests.store.journals import ask, batch, observation, open_store, write_jour
 from tests.store.test_sealing import EVERYTHING, exports
 from tests.store.test_upkeep import LATER, break_in_the_middle, files, segment
 
+pytestmark = pytest.mark.slow
+"""Stores are opened and closed by the dozen: not for `make quick`."""
+
 
 def quiet(done: int, total: int, message: str) -> None:
     """Nobody looks."""

@@ -15,6 +15,9 @@ from store.query_types import GraphQuery, TimeseriesQuery, Window
 from tests.store.asked_store import PODS, identity
 from tests.store.journals import NOON, ask, batch, observation, open_store, write_journal
 
+pytestmark = pytest.mark.slow
+"""Stores are opened and closed by the dozen: not for `make quick`."""
+
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
 MIDNIGHT = NOON - 12 * HOUR
 AFTER = MIDNIGHT + 49 * HOUR

@@ -24,6 +24,9 @@ from tests.store.journals import NOON, batch, mark, open_store, write_journal
 from tests.store.metric_cases_reader import metric_tables
 from tests.store.test_edges import shown
 
+pytestmark = pytest.mark.slow
+"""Stores are opened and closed by the dozen: not for `make quick`."""
+
 CASES = read_cases(Path(__file__).parent / "metric_cases")
 FIVE = timedelta(minutes=5)
 

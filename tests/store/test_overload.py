@@ -15,6 +15,9 @@ from store.engine import Store
 from store.frames import Batch
 from tests.store.journals import ask, batch, observation, open_store, write_journal
 
+pytestmark = pytest.mark.slow
+"""Stores are opened and closed by the dozen: not for `make quick`."""
+
 
 def frames(name: str, count: int) -> list[Batch]:
     """``count`` exports of three rows each, every one a frame of its own."""

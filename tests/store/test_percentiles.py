@@ -16,6 +16,9 @@ from store.query_types import GraphQuery, TimeseriesQuery, Window
 from tests.store.asked_store import PODS, identity
 from tests.store.journals import NOON, ask, batch, observation, open_store, write_journal
 
+pytestmark = pytest.mark.slow
+"""Stores are opened and closed by the dozen: not for `make quick`."""
+
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 HALF_HOUR = Window(NOON, NOON + 30 * MINUTE)
 WINDOWS = [HALF_HOUR, Window(NOON + 17 * SECOND, NOON + 29 * MINUTE + 41.5 * SECOND)]

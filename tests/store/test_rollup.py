@@ -14,6 +14,9 @@ from store.query_types import GraphQuery, TimeseriesQuery, Window
 from tests.store.journals import NOON, batch, observation, open_store, write_journal
 from tests.store.test_edges import CASES, case_batch
 
+pytestmark = pytest.mark.slow
+"""Stores are opened and closed by the dozen: not for `make quick`."""
+
 FIRST, LAST = CASES[0].noon, CASES[-1].noon
 SIZES = ("request_bytes", "response_bytes")
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)

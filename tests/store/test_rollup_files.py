@@ -15,6 +15,9 @@ from store.physical import ROLLUPS
 from tests.store.journals import NOON, ask, observation, open_store
 from tests.store.test_merged_minutes import AFTER, HOUR, MIDNIGHT, add, answers, check_spans, filled, traffic
 
+pytestmark = pytest.mark.slow
+"""Stores are opened and closed by the dozen: not for `make quick`."""
+
 COUNTED = 'SELECT sum("rows")::bigint, count(DISTINCT minute) FROM edges_1m'
 
 

@@ -9,11 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pytest
 
 from store.engine import Store
 from store.queries import Queries
 from store.trace_filters import _has, _probes, make
 from tests.store.journals import NOON, ask, batch, open_store, write_journal
+
+pytestmark = pytest.mark.slow
+"""Stores are opened and closed by the dozen: not for `make quick`."""
 
 TRACES = [uuid.UUID(int=0xABC0 + number) for number in range(4)]
 

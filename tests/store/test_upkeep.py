@@ -31,6 +31,9 @@ from tests.store.journals import (
 )
 from tests.store.test_sealing import EVERYTHING, STEPS, exports
 
+pytestmark = pytest.mark.slow
+"""Stores are opened and closed by the dozen: not for `make quick`."""
+
 ROOT = Path(__file__).parent.parent.parent
 LATER = NOON + timedelta(hours=2)
 COUNTED = 'SELECT sum("rows") FROM edges_1m'
