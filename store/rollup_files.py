@@ -7,16 +7,16 @@ are merged.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from itertools import count
 from pathlib import Path
 
-from store.catalogue import Segment, record_segments
+from store.catalogue import Segment, read_segments, record_segments
 from store.database import Cursor, one
 from store.physical import ROLLED_UP, ROLLUPS
 from store.relations import parquet_sql
-from store.retired import retire
+from store.retired import read_retired, retire
 from store.rollup import SETTLED, count_minutes
 from store.segments import put_in_place
 from store.statements import literal, sql
@@ -54,7 +54,9 @@ def _write(
 ) -> tuple[Path, int]:
     hour = between["before"] - _HOUR
     folder = Path("segments", table, f"date={hour:%Y-%m-%d}", f"hour={hour:%H}")
-    path = folder / f"rollup-{time.time_ns()}.parquet"
+    # What failed before its commit, on a full disk, is written over: only names that are listed are taken.
+    taken = {one.path for one in read_segments(cursor)} | read_retired(cursor)
+    path = next(one for n in count() if str(one := folder / f"rollup-{n}.parquet") not in taken)
 
     def write(unfinished: Path) -> None:
         cursor.execute(_of("seal/past_written", table, path=literal(str(unfinished))), between)

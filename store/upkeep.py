@@ -152,6 +152,7 @@ class Upkeep:
             raise_if_fatal(error)
             if not self.check(cursor, [one for one in met if one.table in ROLLUPS], deep=True):
                 raise
+            return True
         self._step("rolled_up")
         return True
 

@@ -19,11 +19,17 @@ with heard as materialized (
         date_trunc('minute', from_time::timestamp) - interval 1 minute, minute_after(to_time::timestamp + interval 1 minute)
     )
 ),
+emitter_known as (
+    select emitter as name, proxy, service, who, since, until from proxy_history
+),
 proxies as materialized (
-    from proxy_holders()
+    from holders('emitter_known')
+),
+address_known as (
+    select address as name, proxy, service, who, since, until from address_history
 ),
 addresses as materialized (
-    from address_holders()
+    from holders('address_known')
 ),
 peer as materialized (
     select
