@@ -222,6 +222,11 @@ def to_arrow(cursor: Cursor) -> pa.Table:
     return fetch()
 
 
+def read_batches(cursor: Cursor, rows: int) -> Iterator[pa.RecordBatch]:
+    """The answer of the statement just executed, ``rows`` at a time while DuckDB goes on."""
+    yield from (getattr(cursor, "to_arrow_reader", None) or cursor.fetch_record_batch)(rows)
+
+
 def one(cursor: Cursor) -> tuple:
     """The single row of the answer. LookupError if there is none."""
     row = cursor.fetchone()

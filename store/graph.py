@@ -1,7 +1,7 @@
 """Facts → graph → JSON (`GET /api/graph`): who called whom, how often, how well, how fast.
 
-A pipeline: `ask_facts` (SQL) → `build_graph` (adds up) → `graph_json` (decorates and sorts). What must
-stay true: ids are a pure function of identity and the order is stable, so refreshes differ only where
+A pipeline: `ask_facts` (SQL) → `count` (adds up) and `add_latencies` → `graph_json` (decorates and sorts).
+What must stay true: ids are a pure function of identity and the order is stable, so refreshes differ only where
 the traffic did; TCP connections are no requests of a node; what cannot be known is null.
 """
 
@@ -12,16 +12,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-import pyarrow as pa
-
-from store.asking import ask_rows, ask_table
+from store.asking import ask_rows
 from store.ends import keep_ends
-from store.exactness import keep_bounds
+from store.facts import ask_facts
 from store.graph_health import Traffic, health_of
-from store.metric_facts import has_series, joined_facts, latency_from
+from store.kept_rows import KeptRows
+from store.metric_facts import latency_from
 from store.node_ids import id_of, number_of
-from store.query_types import GraphQuery, Window
-from store.tally import Fact, Outcomes, Tally, quantiles_ms
+from store.query_types import GraphQuery
+from store.tally import Fact, Latency, Outcomes, Tally, quantiles_ms
 
 Json = dict[str, Any]
 
@@ -41,9 +40,9 @@ class Edge:
     traffic: Traffic = field(default_factory=Traffic)
     services: dict[str, int] = field(default_factory=dict)
     tls: dict[str, int] = field(default_factory=dict)
-    quantiles: dict[tuple[str, str], list[float]] = field(default_factory=dict)
+    quantiles: dict[tuple[str, str | None], list[float]] = field(default_factory=dict)
     # Where the percentiles of a view and leg come from, if not from rows: 'rollup', 'buckets'.
-    estimated: dict[tuple[str, str], str] = field(default_factory=dict)
+    estimated: dict[tuple[str, str | None], str] = field(default_factory=dict)
 
 
 @dataclass
@@ -67,40 +66,15 @@ class Graph:
     nodes: dict[int, Node] = field(default_factory=dict)
 
 
-def answer_graph(cursor: Any, query: GraphQuery, is_exact: bool) -> Json:
+def answer_graph(cursor: Any, query: GraphQuery, is_exact: bool, kept: KeptRows) -> Json:
     """The JSON of `/api/graph`, asked over a cursor whose relations hold the window.
 
     ``is_exact``: what `choose_percentiles` said."""
     keep_ends(cursor)
-    facts = ask_facts(cursor, query.window, query.type, query.window.microseconds, query.success)
-    numbers = {
-        number for fact in facts if fact.fact == "count" for number in (fact.source_no, fact.target_no)
-    }
-    return graph_json(build_graph(facts, ask_nodes(cursor, query.type, numbers)), query, is_exact)
-
-
-def ask_facts(
-    cursor: Any, window: Window, grain: str, step_us: int, success: str, only: int | None = None
-) -> list[Fact]:
-    """Rows of `edge_facts` and, where there are any, `metric_facts`, with `outcome`."""
-    values: dict[str, Any] = {
-        "from_time": window.from_time,
-        "to_time": window.to_time,
-        "grain": grain,
-        "step_us": max(step_us, 1),
-        "only_no": only,
-        "success": success,
-    }
-    keep_bounds(cursor, window, values["step_us"])
-    facts = _read_facts(ask_table(cursor, "graph_facts", values))
-    if has_series(cursor):
-        facts = joined_facts(facts, _read_facts(ask_table(cursor, "metric_facts", values)), only)
-    return facts
-
-
-def _read_facts(table: pa.Table) -> list[Fact]:
-    columns = [table[name].to_pylist() for name in Fact._fields]
-    return [Fact._make(row) for row in zip(*columns, strict=True)]
+    asked = ask_facts(cursor, query.window, query.type, query.window.microseconds, query.success)
+    graph = count(asked.counts(), ask_nodes(cursor, query.type, asked.node_numbers()))
+    add_latencies(graph, asked.latencies(cursor, is_exact, kept))
+    return graph_json(graph, query, is_exact)
 
 
 def ask_nodes(cursor: Any, grain: str, numbers: Iterable[int]) -> dict[int, Json]:
@@ -116,26 +90,26 @@ def ask_nodes(cursor: Any, grain: str, numbers: Iterable[int]) -> dict[int, Json
     return found
 
 
-def build_graph(facts: Iterable[Fact], names: dict[int, Json]) -> Graph:
-    """Add the facts up."""
+def count(facts: Iterable[Fact], names: dict[int, Json]) -> Graph:
+    """Add the counts up."""
     graph = Graph(nodes={number: Node(row) for number, row in names.items()})
-    latencies: list[Fact] = []
     for fact in facts:
-        if fact.fact == "count":
-            _add_count(graph, fact)
-        else:
-            latencies.append(fact)
-    for fact in latencies:
-        if fact.fact == "latency" and fact.edge_no in graph.edges:
-            edge = graph.edges[fact.edge_no]
-            edge.quantiles[fact.view, fact.leg] = fact.quantiles_us
-            if (origin := latency_from(fact)) != "rows":
-                edge.estimated[fact.view, fact.leg] = origin
-        elif fact.fact == "node" and fact.view == "client" and fact.target_no in graph.nodes:
-            graph.nodes[fact.target_no].quantiles = fact.quantiles_us
+        _add_count(graph, fact)
     for edge in graph.edges.values():
         _add_edge(graph, edge)
     return graph
+
+
+def add_latencies(graph: Graph, latencies: Iterable[Latency]) -> None:
+    """To the edges and nodes they are of."""
+    for told in latencies:
+        if told.fact == "latency" and told.edge_no in graph.edges:
+            edge = graph.edges[told.edge_no]
+            edge.quantiles[told.view, told.leg] = told.quantiles_us
+            if (origin := latency_from(told)) != "rows":
+                edge.estimated[told.view, told.leg] = origin
+        elif told.fact == "node" and told.view == "client" and told.target_no in graph.nodes:
+            graph.nodes[told.target_no].quantiles = told.quantiles_us
 
 
 def _add_count(graph: Graph, fact: Fact) -> None:

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from store.asking import ask_rows
 from store.statements import source
-from store.tally import Fact
+from store.tally import Latency
 
 
 def has_series(cursor: Any) -> bool:
@@ -24,25 +27,23 @@ def leave_out_metrics(cursor: Any) -> None:
         cursor.execute(source("ask/no_metrics"))
 
 
-def joined_facts(rows: list[Fact], metrics: list[Fact], only: int | None) -> list[Fact]:
-    """Both lists as one. ``only``: the edge or node that was asked for."""
-    if only is not None and _calls(rows, only) != _calls(metrics, only):
-        # One list found nobody who calls the node, and gave what the node calls instead.
-        rows, metrics = ([], metrics) if _calls(rows, only) else (rows, [])
-    exact = {_measured(fact) for fact in rows if fact.fact != "count"}
-    return rows + [fact for fact in metrics if fact.fact == "count" or _measured(fact) not in exact]
+def leave_doubled(rows: list[Latency], metrics: list[Latency]) -> list[Latency]:
+    """Both as one list, those of metrics only where rows tell none."""
+    exact = {_measured(told) for told in rows}
+    return rows + [told for told in metrics if _measured(told) not in exact]
 
 
-def latency_from(fact: Fact) -> str:
+def latency_from(told: Latency) -> str:
     """Where these percentiles come from: 'rows', 'rollup', or 'buckets' of somebody's histograms."""
-    return {"metric": "buckets", "rollup": "rollup"}.get(fact.signal, "rows")
+    return {"metric": "buckets", "rollup": "rollup"}.get(told.signal or "", "rows")
 
 
-def _calls(facts: list[Fact], only: int) -> bool:
+def is_of_calls(facts: pa.Table, only: int) -> bool:
     """Are these the facts of what node ``only`` calls?"""
-    ends = [(fact.source_no, fact.target_no) for fact in facts if fact.fact == "count"]
-    return bool(ends) and all(source == only != target for source, target in ends)
+    counts = facts.filter(pc.equal(facts["fact"], "count"))
+    ends = zip(counts["source_no"].to_pylist(), counts["target_no"].to_pylist(), strict=True)
+    return len(counts) > 0 and all(source == only != target for source, target in ends)
 
 
-def _measured(fact: Fact) -> tuple[object, ...]:
-    return fact.fact, fact.bucket, fact.edge_no, fact.target_no, fact.view, fact.leg
+def _measured(told: Latency) -> tuple[object, ...]:
+    return told.fact, told.bucket, told.edge_no, told.target_no, told.view, told.leg

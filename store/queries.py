@@ -17,12 +17,13 @@ from store.asking import ask_rows
 from store.exactness import choose_percentiles
 from store.graph import answer_graph, rfc3339
 from store.jobs import Jobs
+from store.kept_rows import KeptRows
 from store.loose_rows import leave_out_loose_rows
 from store.metric_facts import leave_out_metrics
 from store.query_types import GraphQuery, RequestsQuery, TimeseriesQuery, TracesQuery, Window, read_trace_id
 from store.read_objects import install_macros
 from store.requests import answer_requests
-from store.span_links import keep_span_links
+from store.span_links import keep_span_links, leave_out_spans
 from store.statements import source
 from store.stats import stats
 from store.time_limit import TimeLimit
@@ -45,16 +46,17 @@ class Queries:
         self._installed_in: Any = None
         self._limit = TimeLimit(store.settings.question_time_limit_s)
         self._jobs = Jobs(store)
+        self._kept_rows = KeptRows(store.settings.data_dir)
 
     def graph(self, query: GraphQuery) -> Json:
         """`/api/graph`: nodes and edges of a window (design.md §4)."""
         with self._reader(query.window, query.background) as cursor:
-            return answer_graph(cursor, query, self._is_exact(cursor, query))
+            return answer_graph(cursor, query, self._is_exact(cursor, query), self._kept_rows)
 
     def timeseries(self, query: TimeseriesQuery) -> Json:
         """`/api/timeseries`: both views of an edge or node, step by step."""
         with self._reader(query.window, query.background) as cursor:
-            return answer_timeseries(cursor, query, self._is_exact(cursor, query))
+            return answer_timeseries(cursor, query, self._is_exact(cursor, query), self._kept_rows)
 
     def requests(self, query: RequestsQuery) -> Json:
         """`/api/requests`: the rows behind an edge or node, newest first, paged by ``next``."""
@@ -129,6 +131,7 @@ class Queries:
             if window:
                 leave_out_metrics(cursor)
                 leave_out_loose_rows(cursor)
+                leave_out_spans(cursor)
                 keep_span_links(cursor, Window(*around))
             yield cursor
 

@@ -13,6 +13,12 @@ from store.query_types import Window
 from store.statements import source
 
 
+def leave_out_spans(cursor: Any) -> None:
+    """For a cursor within its reader's transaction: where no proxy sends spans, no statement looks for them."""
+    if not ask_rows(cursor, "any_span", {})[0]["known"]:
+        cursor.execute(source("ask/no_spans"))
+
+
 def keep_span_links(cursor: Any, window: Window) -> None:
     """Put a temporary macro in the place of `span_links`, for a cursor within its reader's transaction.
 

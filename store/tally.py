@@ -10,9 +10,8 @@ from typing import NamedTuple
 
 
 class Fact(NamedTuple):
-    """A row of `edge_facts` or `metric_facts`, with its `outcome`. What only counts have is null elsewhere."""
+    """A 'count' of `edge_facts` or `metric_facts`, with its `outcome`."""
 
-    fact: str
     bucket: int
     edge_no: int
     source_no: int
@@ -33,8 +32,21 @@ class Fact(NamedTuple):
     attempts_known: int
     request_bytes: int | None
     response_bytes: int | None
-    quantiles_us: list[float]
     outcome: str
+
+
+class Latency(NamedTuple):
+    """Percentiles of a step: 'latency' of an edge, view and leg, or 'node' of a called node and view. ``signal``:
+    'rollup' or 'metric' where they are not of rows."""
+
+    fact: str
+    bucket: int
+    edge_no: int | None
+    target_no: int
+    view: str
+    leg: str | None
+    signal: str | None
+    quantiles_us: list[float]
 
 
 @dataclass(slots=True)

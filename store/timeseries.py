@@ -13,11 +13,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from store.elements import find_element
-from store.graph import ask_facts, rfc3339
+from store.facts import ask_facts
+from store.graph import rfc3339
+from store.kept_rows import KeptRows
 from store.metric_facts import latency_from
 from store.node_ids import number_of
 from store.query_types import TimeseriesQuery
-from store.tally import Fact, Tally, quantiles_ms
+from store.tally import Fact, Latency, Tally, quantiles_ms
 
 Json = dict[str, Any]
 
@@ -25,23 +27,27 @@ Json = dict[str, Any]
 _MINUTE_S, _HOUR_S = 60, 3600
 
 
-def answer_timeseries(cursor: Any, query: TimeseriesQuery, is_exact: bool) -> Json:
+def answer_timeseries(cursor: Any, query: TimeseriesQuery, is_exact: bool, kept: KeptRows) -> Json:
     """The JSON of `/api/timeseries`. ``is_exact``: what `choose_percentiles` said."""
     if not is_exact:
         query = replace(query, step_s=_whole(query.step_s))
     number = number_of(query.edge or query.node or "")
     step_us = query.step_s * 1_000_000
     found = find_element(cursor, query.window, number)
-    facts = ask_facts(cursor, query.window, found.grain, step_us, query.success, number) if found else []
+    counts: list[Fact] = []
+    latencies: list[Latency] = []
+    if found:
+        asked = ask_facts(cursor, query.window, found.grain, step_us, query.success, number)
+        counts, latencies = asked.counts(), asked.latencies(cursor, is_exact, kept)
     if query.node:
-        facts = _without_connections(facts)
+        counts = _without_connections(counts)
     return {
         "from": rfc3339(query.window.from_time),
         "to": rfc3339(query.window.to_time),
         "step_s": query.step_s,
-        "exact": is_exact and all(latency_from(fact) == "rows" for fact in facts if fact.fact != "count"),
-        "client": _series(query, facts, "client", _since(query, is_exact)),
-        "server": _series(query, facts, "server", _since(query, is_exact)),
+        "exact": is_exact and all(latency_from(told) == "rows" for told in latencies),
+        "client": _series(query, counts, latencies, "client", _since(query, is_exact)),
+        "server": _series(query, counts, latencies, "server", _since(query, is_exact)),
     }
 
 
@@ -60,22 +66,21 @@ def _since(query: TimeseriesQuery, is_exact: bool) -> datetime:
     return whole if query.step_s % _HOUR_S else whole.replace(minute=0)
 
 
-def _without_connections(facts: list[Fact]) -> list[Fact]:
+def _without_connections(counts: list[Fact]) -> list[Fact]:
     """A node's requests are HTTP and gRPC; its connections only where it has nothing else."""
-    requests = [fact for fact in facts if fact.protocol != "tcp"]
-    return requests if any(fact.fact == "count" for fact in requests) else facts
+    return [fact for fact in counts if fact.protocol != "tcp"] or counts
 
 
-def _series(query: TimeseriesQuery, facts: list[Fact], view: str, since: datetime) -> list[Json]:
+def _series(
+    query: TimeseriesQuery, counts: list[Fact], latencies: list[Latency], view: str, since: datetime
+) -> list[Json]:
     tallies: dict[int, Tally] = {}
-    quantiles: dict[tuple[int, str, str | None], list[float]] = {}
-    for fact in facts:
-        if fact.view != view:
-            continue
-        if fact.fact == "count":
+    for fact in counts:
+        if fact.view == view:
             tallies.setdefault(fact.bucket, Tally()).add(fact)
-        else:
-            quantiles[fact.bucket, fact.fact, fact.leg] = fact.quantiles_us
+    quantiles = {
+        (told.bucket, told.fact, told.leg): told.quantiles_us for told in latencies if told.view == view
+    }
     steps = -((since - query.window.to_time) // timedelta(seconds=query.step_s))
     series = []
     for step in range(steps):

@@ -1,8 +1,10 @@
 -- Everything the graph and the time series count, in one pass per question and as few groups as possible.
 --   fact 'count'    per edge, view, leg, signal, called service and kind of answer: sums
---        'latency'  per edge, view and leg: percentiles, of rows exact (quantile_cont), else `signal` is 'rollup'
---        'node'     per called node: percentiles over the client view's rows into it (with `only_no`: over
---                   all that it kept, per view)
+-- and what percentiles are made of (`store.measured`), where they are exact the rows of `measured_rows` beside it:
+--        'place'    an edge, view and leg, by a small number; `target_no` is the called node (with `only_no`: that one)
+--        'lane'     at which place a key counts, in which hour (-1: always) and minutes of it
+--        'row'      a measurement at a place, of rows that do not show their caller
+--        'buckets'  how many measurements lie in which buckets of latency, at a key's place or at one
 -- `bucket` counts steps of `step_us` since `from_time` (one step as long as the window: always 0).
 -- `only_no` keeps the edge with that number, or the edges into the node with that number (out of it, where
 -- nobody calls it); null keeps all.
@@ -142,30 +144,7 @@ rolled as materialized (
         request_bytes, response_bytes, latency
     from (
         select *, peer_key in (select lane_key from uneven) as is_uneven
-        from (
-            -- Mostly some spans and minutes at either end of the window, which lie together in the files.
-            from merged_at('chosen', 1440, from_time, to_time)
-            union all by name
-            from merged_at('chosen', 360, from_time, head_until(360, from_time, to_time))
-            union all by name
-            from merged_at('chosen', 360, tail_since(360, from_time, to_time), to_time)
-            union all by name
-            from merged_at('chosen', 60, from_time, head_until(60, from_time, to_time))
-            union all by name
-            from merged_at('chosen', 60, tail_since(60, from_time, to_time), to_time)
-            union all by name
-            from merged_at('chosen', 10, from_time, head_until(10, from_time, to_time))
-            union all by name
-            from merged_at('chosen', 10, tail_since(10, from_time, to_time), to_time)
-            union all by name
-            from merged_at('beside', 60, from_time, to_time)
-            union all by name
-            from sealed_at('single', from_time, head_until(1, from_time, to_time))
-            union all by name
-            from sealed_at('single', tail_since(1, from_time, to_time), to_time)
-            union all by name
-            from sealed_at('single', head_until(1, from_time, to_time), tail_since(1, from_time, to_time))
-        )
+        from rollup_rows('chosen', 'beside', 'single', from_time, to_time)
     )
     where case
         when not is_uneven then is_open
@@ -245,53 +224,33 @@ tallied as (
         attempts, (attempts is not null)::bigint as attempts_known
     from found join loose_lane using (lane_key, minute_no, linked)
 ),
--- What percentiles are of, by small numbers: grouping rows by ids and names costs more than the percentiles.
--- A node that is called in one place only has that place's percentiles; others are a group of their own.
+-- What percentiles are of, by small numbers.
 place as materialized (
-    select *, case when node_group < 0 then [place_no, node_group] else [place_no] end as groups
+    select row_number() over ()::integer as place_no, *
     from (
-        select
-            row_number() over () as place_no, edge_no, called_no, view, leg,
-            case
-                when only_no is null and view = 'server' then null
-                when count(*) over (partition by called_no, view) = 1 then place_no
-                else -dense_rank() over (order by called_no, view)
-            end as node_group
-        from (
-            select edge_no, coalesce(only_no, target_no) as called_no, view, leg from known_lane
-            union
-            select edge_no, coalesce(only_no, target_no), view, leg from loose_lane
-        )
+        select edge_no, coalesce(only_no, target_no) as called_no, view, leg from known_lane
+        union
+        select edge_no, coalesce(only_no, target_no), view, leg from loose_lane
     )
 ),
-placed_lane as materialized (
-    select lane_key, hour_no, minutes, place_no::integer as place_no, groups
-    from known_lane join place using (edge_no, view, leg)
-),
-grouped_lane as materialized (
-    select lane_key, hour_no, minutes, unnest(groups)::integer as group_no from placed_lane
-),
-measured as (
-    from row_percentiles(
-        'seen', 'found', 'uneven', 'loose_lane', 'place', 'grouped_lane', from_time, to_time, step_us
-    )
-    union all
-    from rollup_percentiles(
-        'rolled', 'uncounted', 'found', 'uneven', 'placed_lane', 'loose_lane', 'place', from_time, to_time, step_us
-    )
+loosely_measured as not materialized (
+    select bucket, place_no, duration_us
+    from found join loose_lane using (lane_key, minute_no, linked) join place using (edge_no, view, leg)
+    where duration_us is not null and status_code is distinct from 101
 )
 select
     'count' as fact, bucket, edge_no, source_no, target_no, protocol, view, leg, signal, share_service,
     status_code, grpc_status, response_flags, details, tls,
     sum(requests)::bigint as requests, saturated(sum(duration_us)) as duration_us, sum(timed)::bigint as timed,
     sum(attempts)::bigint as attempts, sum(attempts_known)::bigint as attempts_known,
-    saturated(sum(request_bytes)) as request_bytes, saturated(sum(response_bytes)) as response_bytes,
-    null::double[] as quantiles_us
+    saturated(sum(request_bytes)) as request_bytes, saturated(sum(response_bytes)) as response_bytes
 from tallied
 group by all
 union all by name
-select 'latency' as fact, bucket, edge_no, called_no as target_no, view, leg, signal, quantiles_us
-from measured join place on place_no = group_no
+select 'place' as fact, place_no, edge_no, called_no as target_no, view, leg from place
 union all by name
-select 'node' as fact, bucket, called_no as target_no, view, signal, quantiles_us
-from measured join (select distinct node_group, called_no, view from place) on node_group = group_no;
+select 'lane' as fact, lane_key, hour_no, minutes, place_no from known_lane join place using (edge_no, view, leg)
+union all by name
+select 'row' as fact, bucket, place_no, duration_us from loosely_measured where is_exact(from_time, to_time)
+union all by name
+from bucket_facts('rolled', 'uncounted', 'uneven', 'loosely_measured', from_time, to_time, step_us);

@@ -7,7 +7,8 @@ with facts as materialized (
         from_time, to_time, 'version',
         greatest(epoch_us(to_time::timestamp) - epoch_us(from_time::timestamp), 1), null::ubigint
     )
-    union all by name
+),
+metric as materialized (
     from metric_facts(
         from_time, to_time, 'version',
         greatest(epoch_us(to_time::timestamp) - epoch_us(from_time::timestamp), 1), null::ubigint
@@ -15,7 +16,11 @@ with facts as materialized (
 ),
 judged as (
     select *, outcome(protocol, status_code, grpc_status, response_flags, details, '5xx') as outcome
-    from facts where fact = 'count'
+    from (
+        from facts where fact = 'count'
+        union all by name
+        from metric where fact = 'count'
+    )
 ),
 summed as (
     select
@@ -41,7 +46,14 @@ timed as (
             first(quantiles_us order by told_last) filter (view = 'client')
         ) as client_us,
         first(quantiles_us order by told_last) filter (view = 'server') as server_us
-    from (select *, coalesce(signal = 'metric', false) as told_last from facts where fact = 'latency')
+    from (
+        select *, false as told_last
+        from place_percentiles(
+            'facts', from_time, to_time, greatest(epoch_us(to_time::timestamp) - epoch_us(from_time::timestamp), 1)
+        )
+        union all
+        select edge_no, view, leg, quantiles_us, true from metric where fact = 'latency'
+    )
     group by edge_no
 ),
 node as materialized (

@@ -19,3 +19,28 @@ join (
     from query_table(minutes) where minute >= from_time::timestamp and minute < to_time::timestamp
 ) as single using (minute)
 where minute >= from_time::timestamp and minute < to_time::timestamp;
+
+-- All that a window counts of it: the spans of relations `chosen` and `beside`, and the minutes of `single`.
+create or replace macro rollup_rows(chosen, beside, single, from_time, to_time) as table
+-- Mostly some spans and minutes at either end of the window, which lie together in the files.
+from merged_at(chosen, 1440, from_time, to_time)
+union all by name
+from merged_at(chosen, 360, from_time, head_until(360, from_time, to_time))
+union all by name
+from merged_at(chosen, 360, tail_since(360, from_time, to_time), to_time)
+union all by name
+from merged_at(chosen, 60, from_time, head_until(60, from_time, to_time))
+union all by name
+from merged_at(chosen, 60, tail_since(60, from_time, to_time), to_time)
+union all by name
+from merged_at(chosen, 10, from_time, head_until(10, from_time, to_time))
+union all by name
+from merged_at(chosen, 10, tail_since(10, from_time, to_time), to_time)
+union all by name
+from merged_at(beside, 60, from_time, to_time)
+union all by name
+from sealed_at(single, from_time, head_until(1, from_time, to_time))
+union all by name
+from sealed_at(single, tail_since(1, from_time, to_time), to_time)
+union all by name
+from sealed_at(single, head_until(1, from_time, to_time), tail_since(1, from_time, to_time));

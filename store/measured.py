@@ -1,0 +1,166 @@
+"""The percentiles of a question, from what `edge_facts` says of places: of rows, read beside it, or of the rollup.
+
+What must stay true: all of it is read by the question's own cursor, within its transaction; rows are read in pieces,
+so memory does not grow with the window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from store.asking import ask_rows
+from store.database import read_batches
+from store.kept_rows import KeptRows
+from store.percentiles import Doubles, Ints, of_buckets, of_rows
+from store.physical import ROLLED_UP
+from store.places import NOWHERE, Places
+from store.query_types import Window
+from store.relations import rows_sql
+from store.statements import sql
+from store.tally import Latency
+
+_ROWS_AT_ONCE = 1 << 20
+
+
+def part_of(facts: pa.Table, name: str) -> pa.Table:
+    """The facts of one kind."""
+    return facts.filter(pc.equal(facts["fact"], name))
+
+
+def latencies(
+    cursor: Any, facts: pa.Table, values: Mapping[str, Any], is_exact: bool, kept: KeptRows
+) -> list[Latency]:
+    """Of what `graph_facts` answered (``facts``) when it was asked with ``values``."""
+    place = part_of(facts, "place")
+    if not len(place):
+        return []
+    places = Places(part_of(facts, "lane"), place, all_views=values["only_no"] is not None)
+    window = Window(values["from_time"], values["to_time"])
+    # Where the first step begins with a whole minute or hour, there may be one more than the window has.
+    steps = 1 if _is_one_step(values) else window.microseconds // values["step_us"] + 2
+    if is_exact:
+
+        def read() -> Iterator[tuple[Ints, Ints]]:
+            yield from _rows(cursor, places, values, kept)
+            yield _loose_rows(part_of(facts, "row"), places)
+
+        total, quantiles_us = of_rows(read, places.groups, steps)
+    else:
+        total, quantiles_us = of_buckets(*_buckets(part_of(facts, "buckets"), places), places.groups, steps)
+    return _told(place, places, total, quantiles_us, None if is_exact else "rollup")
+
+
+def _is_one_step(values: Mapping[str, Any]) -> bool:
+    return bool(values["step_us"] >= Window(values["from_time"], values["to_time"]).microseconds)
+
+
+def _rows(
+    cursor: Any, places: Places, values: Mapping[str, Any], kept: KeptRows
+) -> Iterator[tuple[Ints, Ints]]:
+    """Cells and durations of rows that show their caller."""
+    asked = {name: values[name] for name in ("from_time", "to_time", "step_us")}
+    if values["only_no"] is not None:
+        asked["lanes"] = places.keys.to_pylist()
+        statement = "measured_of"
+    else:
+        whole, rest = _segments(cursor, asked)
+        # A step is told by the moment: kept are minutes.
+        if _is_one_step(values):
+            for table, path in whole:
+                rows = kept.of(cursor, table, path)
+                of_row = places.classes_of_kept(rows)
+                yield _cells(of_row, 0, rows.duration_us, places)
+        else:
+            rest += whole
+        statement = "measured"
+        _keep_rest(cursor, [(table, kept.path(path)) for table, path in rest])
+    text = sql(f"ask/{statement}", by_minute=str(places.by_minute).lower())
+    for batch in read_batches(cursor.execute(text, asked), _ROWS_AT_ONCE):
+        yield _cells(
+            places.classes_of_rows(batch["lane_key"], batch["minute_no"]),
+            batch["bucket"].to_numpy(),
+            batch["duration_us"].to_numpy(),
+            places,
+        )
+
+
+def _segments(cursor: Any, asked: Mapping[str, Any]) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """Tables and paths of the segments that lie whole in the window, and of those that it cuts."""
+    window = {name: asked[name] for name in ("from_time", "to_time")}
+    whole: list[tuple[str, str]] = []
+    rest: list[tuple[str, str]] = []
+    for one in ask_rows(cursor, "segments_measured", window):
+        (whole if one["is_whole"] else rest).append((one["table_name"], one["path"]))
+    return whole, rest
+
+
+def _keep_rest(cursor: Any, files: list[tuple[str, str]]) -> None:
+    for table in ROLLED_UP:
+        rows = rows_sql(
+            table, [f"{table}_unsealed"], [path for one, path in files if one == table], f"hot.empty_{table}"
+        )
+        cursor.execute(sql("ask/rest", table=table, rows=rows))
+
+
+def _loose_rows(rows: pa.Table, places: Places) -> tuple[Ints, Ints]:
+    of_row = places.classes_of_places(rows["place_no"])
+    return _cells(of_row, rows["bucket"].to_numpy(), rows["duration_us"].to_numpy(), places)
+
+
+def _cells(of_row: Ints, step: Ints | int, told: Ints, places: Places) -> tuple[Ints, Ints]:
+    """step * classes + class of the rows that count anywhere, and what they told."""
+    cell = of_row + (step * places.groups.classes if np.any(step) else 0)
+    if len(of_row) and of_row.min() == NOWHERE:
+        somewhere = np.flatnonzero(of_row != NOWHERE)
+        cell, told = cell[somewhere], told[somewhere]
+    return cell.astype(np.int32, copy=False), told
+
+
+def _buckets(counts: pa.Table, places: Places) -> tuple[Ints, Ints, Ints]:
+    """Cells, buckets of latency and how many measurements lie there."""
+    is_placed = counts["place_no"].is_valid()
+    placed, keyed = counts.filter(is_placed), counts.filter(pc.invert(is_placed))
+    of_key = places.classes_of_counts(
+        keyed["lane_key"].combine_chunks(),
+        keyed["hour_no"].combine_chunks(),
+        keyed["minutes"].combine_chunks(),
+    )
+    counts = pa.concat_tables([placed, keyed])
+    of_row = np.concatenate([places.classes_of_places(placed["place_no"]), of_key])
+    lists = counts["latency_buckets"].combine_chunks()
+    row = np.repeat(np.arange(len(counts)), np.diff(lists.offsets.to_numpy()))
+    cell, entry = _cells(of_row[row], counts["bucket"].to_numpy()[row], np.arange(len(row)), places)
+    bucket, rows = lists.flatten().to_numpy(), counts["latency_rows"].combine_chunks().flatten().to_numpy()
+    return cell, bucket[entry], rows[entry]
+
+
+def _told(
+    place: pa.Table, places: Places, total: Ints, quantiles_us: Doubles, signal: str | None
+) -> list[Latency]:
+    """One for each group and step that has measurements."""
+    found = np.flatnonzero(total)
+    step, group = np.divmod(found, places.groups.count)
+    is_node = group >= places.places
+    row = np.concatenate([places.place_rows, places.node_rows])[group]
+    told = place.select(["edge_no", "target_no", "view", "leg"]).take(row)
+    edge_no, target_no, view, leg = (told[name].to_pylist() for name in told.column_names)
+    return [
+        Latency("node", bucket, None, called, seen, None, signal, values)
+        if of_node
+        else Latency("latency", bucket, edge, called, seen, side, signal, values)
+        for of_node, bucket, edge, called, seen, side, values in zip(
+            is_node.tolist(),
+            step.tolist(),
+            edge_no,
+            target_no,
+            view,
+            leg,
+            quantiles_us[found].tolist(),
+            strict=True,
+        )
+    ]

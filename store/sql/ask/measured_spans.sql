@@ -1,0 +1,4 @@
+-- The same of spans that count as access-log rows do.
+select peer_key, duration_ns // 1000 as duration_us, epoch_us(time) // 60000000 as minute_no
+from read_parquet({{path}}, hive_partitioning = false)
+where duration_ns is not null and status_code is distinct from 101 and peer_key is not null
