@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
@@ -19,9 +20,14 @@ from store.kept_rows import KeptRows
 from store.measured import latencies, part_of
 from store.metric_facts import has_series, is_of_calls, leave_doubled
 from store.query_types import Window
-from store.tally import Fact, Latency
+from store.tally import Latency
 
-_ENDS = ("source_no", "target_no")
+_COUNTED = [
+    "bucket", "edge_no", "source_no", "target_no", "protocol", "view", "leg", "signal", "share_service", "status_code",
+    "grpc_status", "response_flags", "tls", "requests", "duration_us", "timed", "attempts", "attempts_known",
+    "request_bytes", "response_bytes", "outcome",
+]  # fmt: skip
+"""What a count tells.  "outcome": what became of these requests."""
 
 
 @dataclass
@@ -32,22 +38,27 @@ class Facts:
     rows: pa.Table
     metrics: pa.Table | None
 
-    def node_numbers(self) -> set[int]:
-        """Of all nodes at the ends of counted edges."""
-        counts = [part_of(table, "count") for table in (self.rows, self.metrics) if table is not None]
-        return {number for table in counts for end in _ENDS for number in pc.unique(table[end]).to_pylist()}
-
-    def counts(self) -> list[Fact]:
+    @cached_property
+    def counts(self) -> pa.Table:
         """How many requests became what."""
         tables = [part_of(table, "count") for table in (self.rows, self.metrics) if table is not None]
-        return [fact for table in tables for fact in _read(table, Fact)]
+        return pa.concat_tables([table.select(_COUNTED) for table in tables], promote_options="permissive")
+
+    def node_numbers(self) -> list[int]:
+        """Of all nodes at the ends of counted edges."""
+        ends = pa.chunked_array(
+            [*self.counts["source_no"].chunks, *self.counts["target_no"].chunks], pa.uint64()
+        )
+        return ends.unique().to_pylist()
 
     def latencies(self, cursor: Any, is_exact: bool, kept: KeptRows) -> list[Latency]:
         """Percentiles, those of metrics where rows tell none."""
         told = latencies(cursor, self.rows, self.values, is_exact, kept)
         if self.metrics is None:
             return told
-        return leave_doubled(told, _read(_without_counts(self.metrics), Latency))
+        return leave_doubled(
+            told, _latencies(self.metrics.filter(pc.not_equal(self.metrics["fact"], "count")))
+        )
 
 
 def ask_facts(
@@ -76,10 +87,6 @@ def ask_facts(
     return Facts(values, rows, metrics)
 
 
-def _without_counts(table: pa.Table) -> pa.Table:
-    return table.filter(pc.not_equal(table["fact"], "count"))
-
-
-def _read(table: pa.Table, kind: Any) -> list[Any]:
-    columns = [table[name].to_pylist() for name in kind._fields]
-    return [kind._make(row) for row in zip(*columns, strict=True)]
+def _latencies(table: pa.Table) -> list[Latency]:
+    columns = [table[name].to_pylist() for name in Latency._fields]
+    return [Latency._make(row) for row in zip(*columns, strict=True)]

@@ -12,15 +12,18 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+
 from store.asking import ask_rows
 from store.ends import keep_ends
 from store.facts import ask_facts
-from store.graph_health import Traffic, health_of
+from store.graph_health import Traffic, answer_kind, health_of
 from store.kept_rows import KeptRows
 from store.metric_facts import latency_from
 from store.node_ids import id_of, number_of
 from store.query_types import GraphQuery
-from store.tally import Fact, Latency, Outcomes, Tally, quantiles_ms
+from store.tally import Codes, Latency, Outcomes, Tally, codes_of, numbers, quantiles_ms, sums_by, tallies
 
 Json = dict[str, Any]
 
@@ -72,7 +75,7 @@ def answer_graph(cursor: Any, query: GraphQuery, is_exact: bool, kept: KeptRows)
     ``is_exact``: what `choose_percentiles` said."""
     keep_ends(cursor)
     asked = ask_facts(cursor, query.window, query.type, query.window.microseconds, query.success)
-    graph = count(asked.counts(), ask_nodes(cursor, query.type, asked.node_numbers()))
+    graph = count(asked.counts, ask_nodes(cursor, query.type, asked.node_numbers()))
     add_latencies(graph, asked.latencies(cursor, is_exact, kept))
     return graph_json(graph, query, is_exact)
 
@@ -90,14 +93,42 @@ def ask_nodes(cursor: Any, grain: str, numbers: Iterable[int]) -> dict[int, Json
     return found
 
 
-def count(facts: Iterable[Fact], names: dict[int, Json]) -> Graph:
+def count(counts: pa.Table, names: dict[int, Json]) -> Graph:
     """Add the counts up."""
     graph = Graph(nodes={number: Node(row) for number, row in names.items()})
-    for fact in facts:
-        _add_count(graph, fact)
-    for edge in graph.edges.values():
+    edge_no, first, row = np.unique(counts["edge_no"].to_numpy(), return_index=True, return_inverse=True)
+    named = counts.select(["source_no", "target_no", "protocol"]).take(first)
+    is_server = codes_of(counts["view"]).is_any("server")
+    summed = tallies(counts, 2 * row + is_server, 2 * len(edge_no))
+    edges = [
+        Edge(*told)
+        for told in zip(
+            *(column.to_pylist() for column in named.columns), summed[::2], summed[1::2], strict=True
+        )
+    ]
+    requests = numbers(counts["requests"])
+    # Only the called side's listener knows how the hop was secured; an outbound row tells the hop before.
+    tls, service = codes_of(counts["tls"]), codes_of(counts["share_service"])
+    is_called = is_server & codes_of(counts["leg"]).is_any("in")
+    for at, name, total in sums_by(row, tls, requests, is_called & ~tls.is_any(None)):
+        edges[at].tls[name] = total
+    for at, name, total in sums_by(row, service, requests, ~is_server & ~service.is_any(None)):
+        edges[at].services[name] = total
+    is_judged = ~is_server & ~codes_of(counts["outcome"]).is_any("client_gone")
+    for at, kind, total in sums_by(row, _answers(counts), requests, is_judged):
+        edges[at].traffic.kinds[kind] = edges[at].traffic.kinds.get(kind, 0) + total
+    graph.edges = dict(zip(edge_no.tolist(), edges, strict=True))
+    for edge in edges:
         _add_edge(graph, edge)
     return graph
+
+
+def _answers(counts: pa.Table) -> Codes:
+    """Of each fact the protocol and the kind of answer."""
+    columns = [codes_of(counts[name]) for name in ("protocol", "status_code", "grpc_status", "outcome")]
+    met, place = np.unique(np.stack([one.place for one in columns]), axis=1, return_inverse=True)
+    told = [[one.values[at] for at in places.tolist()] for one, places in zip(columns, met, strict=True)]
+    return Codes(place.ravel(), [(answer[0], answer_kind(*answer)) for answer in zip(*told, strict=True)])
 
 
 def add_latencies(graph: Graph, latencies: Iterable[Latency]) -> None:
@@ -110,22 +141,6 @@ def add_latencies(graph: Graph, latencies: Iterable[Latency]) -> None:
                 edge.estimated[told.view, told.leg] = origin
         elif told.fact == "node" and told.view == "client" and told.target_no in graph.nodes:
             graph.nodes[told.target_no].quantiles = told.quantiles_us
-
-
-def _add_count(graph: Graph, fact: Fact) -> None:
-    edge = graph.edges.get(fact.edge_no)
-    if edge is None:
-        edge = graph.edges[fact.edge_no] = Edge(fact.source_no, fact.target_no, fact.protocol)
-    if fact.view == "server":
-        edge.server.add(fact)
-        # Only the called side's listener knows how the hop was secured; an outbound row tells the hop before.
-        if fact.leg == "in" and fact.tls is not None:
-            edge.tls[fact.tls] = edge.tls.get(fact.tls, 0) + fact.requests
-        return
-    edge.client.add(fact)
-    edge.traffic.add(edge.protocol, fact.status_code, fact.grpc_status, fact.outcome, fact.requests)
-    if fact.share_service is not None:
-        edge.services[fact.share_service] = edge.services.get(fact.share_service, 0) + fact.requests
 
 
 def _add_edge(graph: Graph, edge: Edge) -> None:

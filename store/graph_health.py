@@ -37,13 +37,6 @@ class Traffic:
 
     kinds: dict[tuple[str, str], int] = field(default_factory=dict)
 
-    def add(
-        self, protocol: str, code: int | None, grpc_status: int | None, outcome: str, requests: int
-    ) -> None:
-        if outcome != "client_gone":
-            kind = (protocol, answer_kind(protocol, code, grpc_status, outcome))
-            self.kinds[kind] = self.kinds.get(kind, 0) + requests
-
     def join(self, other: Traffic) -> None:
         for kind, requests in other.kinds.items():
             self.kinds[kind] = self.kinds.get(kind, 0) + requests

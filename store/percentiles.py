@@ -98,9 +98,7 @@ def of_rows(read: Reading, groups: Groups, steps: int) -> tuple[Ints, Doubles]:
         """What lies at a rank of each row."""
         before = np.where(bucket > 0, lying.reached[row, np.maximum(bucket - 1, 0)], 0)
         place = np.searchsorted(row_bucket, row * width + bucket) + rank - before
-        return np.where(
-            lying.total[:, None] > 0, durations[np.minimum(place, len(durations) - 1)], np.nan
-        )
+        return np.where(lying.total[:, None] > 0, durations[np.minimum(place, len(durations) - 1)], np.nan)
 
     if not len(durations):
         return lying.total, np.full((len(lying.total), len(QUANTILES)), np.nan)

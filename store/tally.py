@@ -1,38 +1,21 @@
-"""Adding up facts (rows of `edge_facts`): what became of requests, how long they took.
+"""Sums of facts (the counts of `edge_facts` and `metric_facts`): what became of requests, how long they took.
 
-Pure: facts in, numbers out. What must stay true: a number that cannot be known is None, never 0.
+Pure: columns in, numbers out. What must stay true: a number that cannot be known is None, never 0; sums are exact,
+beyond 64 bits too.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
-class Fact(NamedTuple):
-    """A 'count' of `edge_facts` or `metric_facts`, with its `outcome`."""
-
-    bucket: int
-    edge_no: int
-    source_no: int
-    target_no: int
-    protocol: str
-    view: str
-    leg: str
-    signal: str
-    share_service: str | None
-    status_code: int | None
-    grpc_status: int | None
-    response_flags: str | None
-    tls: str | None
-    requests: int
-    duration_us: int | None
-    timed: int
-    attempts: int | None
-    attempts_known: int
-    request_bytes: int | None
-    response_bytes: int | None
-    outcome: str
+Ints = npt.NDArray[np.integer]
 
 
 class Latency(NamedTuple):
@@ -73,7 +56,7 @@ class Outcomes:
 
 @dataclass(slots=True)
 class Tally(Outcomes):
-    """Sums over the facts of one view of one edge or step."""
+    """Sums over the facts of one view of one edge or step. Made by `tallies`."""
 
     attempts: int | None = None
     request_bytes: int | None = None
@@ -86,38 +69,6 @@ class Tally(Outcomes):
     timed: dict[str, int] = field(default_factory=dict)
     legs: dict[str, int] = field(default_factory=dict)
     signals: dict[str, int] = field(default_factory=dict)
-
-    def add(self, fact: Fact) -> None:
-        # Thousands a graph: one function, each field read once.
-        requests, outcome, code, leg = fact.requests, fact.outcome, fact.status_code, fact.leg
-        self.requests += requests
-        if outcome == "error":
-            self.errors += requests
-        elif outcome == "client_gone":
-            self.client_gone += requests
-        elif outcome == "unknown":
-            self.unknown += requests
-        if fact.attempts_known:
-            self.attempts = (self.attempts or 0) + (fact.attempts or 0)
-        if (size := fact.request_bytes) is not None:
-            self.request_bytes = (self.request_bytes or 0) + size
-        if (size := fact.response_bytes) is not None:
-            self.response_bytes = (self.response_bytes or 0) + size
-        if code is not None and fact.protocol != "tcp":
-            name = str(code)
-            self.codes[name] = self.codes.get(name, 0) + requests
-        if (status := fact.grpc_status) is not None:
-            name = str(status)
-            self.grpc_codes[name] = self.grpc_codes.get(name, 0) + requests
-        if flags := fact.response_flags:
-            for flag in flags.split(","):
-                if flag and flag != "-":
-                    self.flags[flag] = self.flags.get(flag, 0) + requests
-        self.legs[leg] = self.legs.get(leg, 0) + requests
-        self.signals[fact.signal] = self.signals.get(fact.signal, 0) + requests
-        if code != 101 and (timed := fact.timed):
-            self.duration_us[leg] = self.duration_us.get(leg, 0) + (fact.duration_us or 0)
-            self.timed[leg] = self.timed.get(leg, 0) + timed
 
     @property
     def best_leg(self) -> str:
@@ -136,3 +87,104 @@ def quantiles_ms(quantiles_us: list[float] | None) -> dict[str, float | None]:
         return {"p50_ms": None, "p90_ms": None, "p95_ms": None, "p99_ms": None}
     p50, p90, p95, p99 = quantiles_us
     return {"p50_ms": p50 / 1000, "p90_ms": p90 / 1000, "p95_ms": p95 / 1000, "p99_ms": p99 / 1000}
+
+
+def tallies(counts: pa.Table, row: Ints, rows: int) -> list[Tally]:
+    """``rows`` of them; each fact of ``counts`` is added to the one that ``row`` gives."""
+    requests = numbers(counts["requests"])
+    outcome = codes_of(counts["outcome"])
+    made = [
+        Tally(*told)
+        for told in zip(
+            _sums(row, requests, rows),
+            *(
+                _sums(row, requests * outcome.is_any(name), rows)
+                for name in ("error", "client_gone", "unknown")
+            ),
+            _sums(row, numbers(counts["attempts"]), rows, numbers(counts["attempts_known"]) > 0),
+            _sums(row, numbers(counts["request_bytes"]), rows, _known(counts["request_bytes"])),
+            _sums(row, numbers(counts["response_bytes"]), rows, _known(counts["response_bytes"])),
+            strict=True,
+        )
+    ]
+    code, leg = codes_of(counts["status_code"]), codes_of(counts["leg"])
+    has_code = ~code.is_any(None) & ~codes_of(counts["protocol"]).is_any("tcp")
+    for at, name, total in sums_by(row, code, requests, has_code):
+        made[at].codes[str(name)] = total
+    grpc = codes_of(counts["grpc_status"])
+    for at, name, total in sums_by(row, grpc, requests, ~grpc.is_any(None)):
+        made[at].grpc_codes[str(name)] = total
+    flags = codes_of(counts["response_flags"])
+    for at, name, total in sums_by(row, flags, requests, ~flags.is_any(None, "", "-")):
+        found = made[at].flags
+        for flag in name.split(","):
+            if flag and flag != "-":
+                found[flag] = found.get(flag, 0) + total
+    for at, name, total in sums_by(row, leg, requests):
+        made[at].legs[name] = total
+    for at, name, total in sums_by(row, codes_of(counts["signal"]), requests):
+        made[at].signals[name] = total
+    # Upgrades are sessions: their durations say nothing of requests.
+    timed = numbers(counts["timed"])
+    is_timed = (timed > 0) & ~code.is_any(101)
+    for at, name, total in sums_by(row, leg, timed, is_timed):
+        made[at].timed[name] = total
+    for at, name, total in sums_by(row, leg, numbers(counts["duration_us"]), is_timed):
+        made[at].duration_us[name] = total
+    return made
+
+
+@dataclass(frozen=True)
+class Codes:
+    """A column by the places of its values among ``values``."""
+
+    place: Ints
+    values: Sequence[Any]
+
+    def is_any(self, *names: Any) -> npt.NDArray[np.bool_]:
+        return np.isin(self.place, [place for place, value in enumerate(self.values) if value in names])
+
+
+def codes_of(column: pa.ChunkedArray) -> Codes:
+    encoded = column.combine_chunks().dictionary_encode("encode")
+    return Codes(encoded.indices.to_numpy(), encoded.dictionary.to_pylist())
+
+
+def numbers(column: pa.ChunkedArray) -> Ints:
+    """As 64 bits, null as 0."""
+    return pc.fill_null(column, 0).to_numpy().astype(np.int64, copy=False)
+
+
+def sums_by(
+    row: Ints, codes: Codes, values: Ints, wanted: npt.NDArray[np.bool_] | None = None
+) -> Iterator[tuple[int, Any, int]]:
+    """Each row and value of a column that stand together, and the sum there."""
+    place = codes.place
+    if wanted is not None:
+        chosen = np.flatnonzero(wanted)
+        row, place, values = row[chosen], place[chosen], values[chosen]
+    met, at = np.unique(row * len(codes.values) + place, return_inverse=True)
+    of_row, of_value = np.divmod(met, max(len(codes.values), 1))
+    for place_of, value, total in zip(
+        of_row.tolist(), of_value.tolist(), _sums(at, values, len(met)), strict=True
+    ):
+        yield place_of, codes.values[value], total
+
+
+def _known(column: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
+    return column.is_valid().to_numpy()
+
+
+def _sums(row: Ints, values: Ints, rows: int, known: npt.NDArray[np.bool_] | None = None) -> list[Any]:
+    """The sum of each row's values; of none that is ``known``: None."""
+    if known is not None:
+        chosen = np.flatnonzero(known)
+        row, values = row[chosen], values[chosen]
+    wide = len(values) and int(np.abs(values).max()) * len(values) >= 2**63
+    summed = np.zeros(rows, object if wide else np.int64)
+    np.add.at(summed, row, values.astype(object) if wide else values)
+    if known is None:
+        return summed.tolist()
+    some = np.zeros(rows, bool)
+    some[row] = True
+    return [total if has else None for total, has in zip(summed.tolist(), some.tolist(), strict=True)]

@@ -12,6 +12,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from store.elements import find_element
 from store.facts import ask_facts
 from store.graph import rfc3339
@@ -19,7 +22,7 @@ from store.kept_rows import KeptRows
 from store.metric_facts import latency_from
 from store.node_ids import number_of
 from store.query_types import TimeseriesQuery
-from store.tally import Fact, Latency, Tally, quantiles_ms
+from store.tally import Latency, Tally, quantiles_ms, tallies
 
 Json = dict[str, Any]
 
@@ -34,13 +37,13 @@ def answer_timeseries(cursor: Any, query: TimeseriesQuery, is_exact: bool, kept:
     number = number_of(query.edge or query.node or "")
     step_us = query.step_s * 1_000_000
     found = find_element(cursor, query.window, number)
-    counts: list[Fact] = []
+    counts: pa.Table | None = None
     latencies: list[Latency] = []
     if found:
         asked = ask_facts(cursor, query.window, found.grain, step_us, query.success, number)
-        counts, latencies = asked.counts(), asked.latencies(cursor, is_exact, kept)
-    if query.node:
-        counts = _without_connections(counts)
+        counts, latencies = asked.counts, asked.latencies(cursor, is_exact, kept)
+        if query.node:
+            counts = _without_connections(counts)
     return {
         "from": rfc3339(query.window.from_time),
         "to": rfc3339(query.window.to_time),
@@ -66,25 +69,23 @@ def _since(query: TimeseriesQuery, is_exact: bool) -> datetime:
     return whole if query.step_s % _HOUR_S else whole.replace(minute=0)
 
 
-def _without_connections(counts: list[Fact]) -> list[Fact]:
+def _without_connections(counts: pa.Table) -> pa.Table:
     """A node's requests are HTTP and gRPC; its connections only where it has nothing else."""
-    return [fact for fact in counts if fact.protocol != "tcp"] or counts
+    requests = counts.filter(pc.not_equal(counts["protocol"], "tcp"))
+    return requests if len(requests) else counts
 
 
 def _series(
-    query: TimeseriesQuery, counts: list[Fact], latencies: list[Latency], view: str, since: datetime
+    query: TimeseriesQuery, counts: pa.Table | None, latencies: list[Latency], view: str, since: datetime
 ) -> list[Json]:
-    tallies: dict[int, Tally] = {}
-    for fact in counts:
-        if fact.view == view:
-            tallies.setdefault(fact.bucket, Tally()).add(fact)
-    quantiles = {
-        (told.bucket, told.fact, told.leg): told.quantiles_us for told in latencies if told.view == view
-    }
     steps = -((since - query.window.to_time) // timedelta(seconds=query.step_s))
+    summed = [Tally() for _ in range(steps)]
+    if counts is not None:
+        seen = counts.filter(pc.equal(counts["view"], view))
+        summed = tallies(seen, seen["bucket"].to_numpy(), steps)
+    quantiles = {(one.bucket, one.fact, one.leg): one.quantiles_us for one in latencies if one.view == view}
     series = []
-    for step in range(steps):
-        tally = tallies.get(step, Tally())
+    for step, tally in enumerate(summed):
         latency = (step, "latency", tally.best_leg) if query.edge else (step, "node", None)
         start = since + timedelta(seconds=step * query.step_s)
         series.append(_point(query, start, tally, quantiles.get(latency)))
