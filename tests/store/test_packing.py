@@ -35,7 +35,7 @@ def stored(rows: list[dict[str, Any]]) -> pa.Table:
     """Rows as a hot slice has them; the path numbers them."""
     schema = STORED["observations"]
     return pa.Table.from_pylist(
-        [observation(n / 1000, path=str(n), peer_key=n % 3, **row) for n, row in enumerate(rows)], schema
+        [observation(n / 1000, path=str(n), peer_key=n % 3) | row for n, row in enumerate(rows)], schema
     )
 
 
@@ -99,6 +99,17 @@ def test_what_is_usual_is_kept_in_four_bytes(tmp_path: Path) -> None:
     ]
     assert inside[6]["timings_as_told_us"] == [5, None, None, None, None]
     assert not set(inside[0]).issuperset(TIMINGS)
+
+
+def test_rows_of_ten_seconds_lie_by_who_called_whom(tmp_path: Path) -> None:
+    """And by time within that: columns that tell of the edge compress, ids of one request stay near each other."""
+    table = stored([{"time": NOON + timedelta(seconds=n % 40 / 2)} for n in range(120)])
+    times, peers = table["time"].to_pylist(), table["peer_key"].to_pylist()
+    inside = pq.ParquetFile(sealed(tmp_path, "c-1", table)).read(["time", "peer_key"]).to_pylist()
+    expected = sorted(
+        zip(times, peers, strict=True), key=lambda one: ((one[0] - NOON).seconds // 10, one[1], one[0])
+    )
+    assert [(row["time"], row["peer_key"]) for row in inside] == expected
 
 
 def test_files_of_older_releases_are_read_beside_ours_and_merged_with_them(tmp_path: Path) -> None:

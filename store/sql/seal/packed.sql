@@ -24,16 +24,13 @@
                 downstream_last_tx_us
             ) is null
             or (
-                least(
-                    duration_us, upstream_first_tx_us, upstream_last_tx_us, upstream_first_rx_us,
-                    upstream_last_rx_us, downstream_first_tx_us, downstream_last_tx_us
-                ) >= 0
-                and greatest(
-                    duration_us, upstream_first_tx_us, upstream_last_tx_us, upstream_first_rx_us,
-                    upstream_last_rx_us, downstream_first_tx_us, downstream_last_tx_us
-                ) <= 2147483647
+                -- One `or` of all bits: negative if any is, and too large if any is.
+                (
+                    coalesce(duration_us, -1) | coalesce(upstream_first_tx_us, 0) | coalesce(upstream_last_tx_us, 0)
+                    | coalesce(upstream_first_rx_us, 0) | coalesce(upstream_last_rx_us, 0)
+                    | coalesce(downstream_first_tx_us, 0) | coalesce(downstream_last_tx_us, 0)
+                ) between 0 and 2147483647
                 and (upstream_last_tx_us is null or upstream_first_tx_us is not null)
-                and duration_us is not null
             ) as is_usual
         from {{rows}}
     )
