@@ -1,6 +1,7 @@
 """``make bench``: every figure we publish, measured against a whole `sidelight serve`, as one table.
 
-    python -m bench [--quick] [--only stages|ingest|inputs|graph|windows|freshness|traces|memory|soak|restart|kills]
+    python -m bench [--quick]
+        [--only stages|ingest|inputs|graph|windows|freshness|traces|sizes|memory|soak|restart|kills]
 
 Each figure names its target and how it was made. ``--quick`` shortens the loads (10 s and 1 minute
 instead of 30 s and 5 minutes): for a look, not for publishing.
@@ -24,6 +25,7 @@ from bench.kills import KILLS, kills
 from bench.memory import idle_memory, loaded_memory, soaked_memory
 from bench.restart import restart
 from bench.server import serving
+from bench.sizes import SECONDS, sizes
 from bench.stages import stages
 from bench.traces import SPANS, trace_lookup
 from bench.windows import windows
@@ -65,7 +67,7 @@ def main() -> None:
     parser.add_argument(
         "--only",
         choices=(
-            "stages", "ingest", "inputs", "graph", "windows", "freshness", "traces", "memory", "soak",
+            "stages", "ingest", "inputs", "graph", "windows", "freshness", "traces", "sizes", "memory", "soak",
             "restart", "kills"
         ),
     )  # fmt: skip
@@ -95,6 +97,9 @@ def main() -> None:
     if options.only in (None, "traces"):
         console.print("Traces: one by its id among 100 million spans, which are generated first ...")
         rows += trace_lookup(5_000_000 if options.quick else SPANS)
+    if options.only in (None, "sizes"):
+        console.print("Sizes: what the demo's mesh sends, sealed and merged ...")
+        rows += sizes(70 if options.quick else SECONDS)
     if options.only in (None, "memory"):
         console.print("Memory: idle, then under full load ...")
         rows += idle_memory()

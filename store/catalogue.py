@@ -19,8 +19,8 @@ from store.errors import NewerStore, OlderStore
 from store.frames import ExportMark
 from store.statements import sql
 
-VERSION = 5
-MIGRATIONS = {3: "schema/migrate_3", 4: "schema/migrate_4"}
+VERSION = 6
+MIGRATIONS = {3: "schema/migrate_3", 4: "schema/migrate_4", 5: "schema/migrate_5"}
 """What brings a folder of a version to the next one, when it is opened; older ones are refused."""
 
 

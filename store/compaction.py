@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from store.catalogue import Segment
 from store.database import Cursor, one
+from store.packing import file_name, packed
 from store.physical import ROLLUPS
 from store.relations import parquet_sql, rows_sql
 from store.segments import put_in_place
@@ -78,9 +79,12 @@ def merge(cursor: Cursor, data_dir: Path, group: list[Segment], step: Callable[[
     first = group[0]
     paths = [segment.path for segment in group]
     name = f"{PREFIX}{blake2b('|'.join(paths).encode(), digest_size=8).hexdigest()}"
-    relative = Path(first.path).with_name(f"{name}.parquet")
+    relative = Path(first.path).with_name(file_name(first.table, name))
     files = [str(data_dir / path) for path in paths]
-    rows = f"FROM {parquet_sql(files)}" if first.table in ROLLUPS else rows_sql(first.table, [], files, "")
+    if first.table in ROLLUPS:
+        rows = parquet_sql(files)
+    else:
+        rows = packed(first.table, f"({rows_sql(first.table, [], files, '')})")
 
     def write(unfinished: Path) -> None:
         path, replaces = literal(str(unfinished)), literal(json.dumps(paths))

@@ -30,6 +30,7 @@ from store.database import (
 )
 from store.dropped_minutes import minutes_of
 from store.journal_files import list_journals
+from store.packing import journal_of
 from store.physical import ROLLED_UP, ROLLUPS
 from store.relations import parquet_sql
 from store.retired import read_retired, unlink_retired
@@ -257,7 +258,7 @@ def _adopt(cursor: Cursor, settings: StoreSettings, path: Path, known: set[str])
 def _not_needed(found: dict[str, Path], unlisted: list[str], waiting: set[str]) -> set[str]:
     """Of the files: those whose journal is still there, what left the catalogue without its knowing, and of merged ones
     and what they replace the one or the other."""
-    twice = {name for name in unlisted if f"{found[name].stem}.journal" in waiting}
+    twice = {name for name in unlisted if journal_of(found[name]) in waiting}
     twice |= {name for name in unlisted if Path(name).parts[1] in ROLLUPS and not _sources(found[name])}
     for name in unlisted:
         replaced = _sources(found[name])
@@ -285,8 +286,9 @@ def _describe(cursor: Cursor, settings: StoreSettings, path: Path) -> Segment:
     else:
         times = f'SELECT count(*), min("time"), max("time") FROM {relation}'
     rows, earliest, latest = one(cursor.execute(times))
-    journal = f"{path.stem}.journal"
-    return Segment(relative.parts[1], str(relative), journal, rows, path.stat().st_size, earliest, latest)
+    return Segment(
+        relative.parts[1], str(relative), journal_of(path), rows, path.stat().st_size, earliest, latest
+    )
 
 
 def _count_again(cursor: Cursor, settings: StoreSettings, segment: Segment) -> None:

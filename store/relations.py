@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
+from store.packing import is_packed, unpacked
 from store.physical import STORED, map_columns
 from store.statements import identifier, literal, sql
 
@@ -18,8 +19,10 @@ def rows_sql(table: str, tables: Sequence[str], files: Sequence[str], empty: str
     """``SELECT`` over hot tables and Parquet files with the columns as stored; over ``empty`` if none."""
     columns = ", ".join(identifier(name) for name in STORED[table].names)
     parts = [f"SELECT {columns} FROM {name}" for name in tables]
-    if files:
-        parts.append(f"SELECT {columns} FROM {parquet_sql(files)}")
+    if plain := [path for path in files if not is_packed(path)]:
+        parts.append(f"SELECT {columns} FROM {parquet_sql(plain)}")
+    if packed := [path for path in files if is_packed(path)]:
+        parts.append(f"SELECT {columns} FROM {unpacked(parquet_sql(packed))}")
     return " UNION ALL ".join(parts) if parts else f"SELECT {columns} FROM {empty}"
 
 
