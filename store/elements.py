@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from store.asking import ask_rows
-from store.ends import keep_ends
 from store.metric_facts import has_series
 from store.query_types import GRAINS, Window
 
@@ -23,7 +22,6 @@ class Element:
 
 def find_element(cursor: Any, window: Window, number: int) -> Element | None:
     """The edge or node of this number; None if the window holds none."""
-    keep_ends(cursor)
     questions = ["element", "metric_element"] if has_series(cursor) else ["element"]
     for grain in GRAINS:
         values = {"from_time": window.from_time, "to_time": window.to_time, "grain": grain, "number": number}

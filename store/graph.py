@@ -16,7 +16,6 @@ import numpy as np
 import pyarrow as pa
 
 from store.asking import ask_rows
-from store.ends import keep_ends
 from store.facts import ask_facts
 from store.graph_health import Traffic, answer_kind, health_of
 from store.kept_rows import KeptRows
@@ -73,7 +72,6 @@ def answer_graph(cursor: Any, query: GraphQuery, is_exact: bool, kept: KeptRows)
     """The JSON of `/api/graph`, asked over a cursor whose relations hold the window.
 
     ``is_exact``: what `choose_percentiles` said."""
-    keep_ends(cursor)
     asked = ask_facts(cursor, query.window, query.type, query.window.microseconds, query.success)
     graph = count(asked.counts, ask_nodes(cursor, query.type, asked.node_numbers()))
     add_latencies(graph, asked.latencies(cursor, is_exact, kept))

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from store.asking import ask_rows
+from store.ends import KeptEnds
 from store.exactness import choose_percentiles
 from store.graph import answer_graph, rfc3339
 from store.jobs import Jobs
@@ -47,25 +48,32 @@ class Queries:
         self._limit = TimeLimit(store.settings.question_time_limit_s)
         self._jobs = Jobs(store)
         self._kept_rows = KeptRows(store.settings.data_dir)
+        self._ends = KeptEnds()
 
     def graph(self, query: GraphQuery) -> Json:
         """`/api/graph`: nodes and edges of a window (design.md §4)."""
         with self._reader(query.window, query.background) as cursor:
+            self._ends.keep(cursor)
             return answer_graph(cursor, query, self._is_exact(cursor, query), self._kept_rows)
 
     def timeseries(self, query: TimeseriesQuery) -> Json:
         """`/api/timeseries`: both views of an edge or node, step by step."""
         with self._reader(query.window, query.background) as cursor:
+            self._ends.keep(cursor)
             return answer_timeseries(cursor, query, self._is_exact(cursor, query), self._kept_rows)
 
     def requests(self, query: RequestsQuery) -> Json:
         """`/api/requests`: the rows behind an edge or node, newest first, paged by ``next``."""
         with self._reader(query.window, query.background) as cursor:
+            if query.edge or query.node:
+                self._ends.keep(cursor)
             return answer_requests(cursor, query)
 
     def traces(self, query: TracesQuery) -> Json:
         """`/api/traces`: newest first."""
         with self._reader(query.window, query.background) as cursor:
+            if query.edge or query.node:
+                self._ends.keep(cursor)
             return answer_traces(cursor, query)
 
     def trace(self, trace_id: str) -> Json | None:

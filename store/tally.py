@@ -17,6 +17,9 @@ import pyarrow.compute as pc
 
 Ints = npt.NDArray[np.integer]
 
+_DENSE = 1 << 20
+"""Up to so many possible pairs of a row and a value, all of them are looked at; of more, those that are get sorted."""
+
 
 class Latency(NamedTuple):
     """Percentiles of a step: 'latency' of an edge, view and leg, or 'node' of a called node and view. ``signal``:
@@ -163,8 +166,17 @@ def sums_by(
     if wanted is not None:
         chosen = np.flatnonzero(wanted)
         row, place, values = row[chosen], place[chosen], values[chosen]
-    met, at = np.unique(row * len(codes.values) + place, return_inverse=True)
-    of_row, of_value = np.divmod(met, max(len(codes.values), 1))
+    wide = max(len(codes.values), 1)
+    key = row * wide + place
+    size = int(key.max()) + 1 if len(key) else 0
+    if size <= _DENSE:
+        met = np.flatnonzero(np.bincount(key))
+        at = np.zeros(size, np.int64)
+        at[met] = np.arange(len(met))
+        at = at[key]
+    else:
+        met, at = np.unique(key, return_inverse=True)
+    of_row, of_value = np.divmod(met, wide)
     for place_of, value, total in zip(
         of_row.tolist(), of_value.tolist(), _sums(at, values, len(met)), strict=True
     ):
