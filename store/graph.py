@@ -124,9 +124,12 @@ def count(counts: pa.Table, names: dict[int, Json]) -> Graph:
 def _answers(counts: pa.Table) -> Codes:
     """Of each fact the protocol and the kind of answer."""
     columns = [codes_of(counts[name]) for name in ("protocol", "status_code", "grpc_status", "outcome")]
-    met, place = np.unique(np.stack([one.place for one in columns]), axis=1, return_inverse=True)
-    told = [[one.values[at] for at in places.tolist()] for one, places in zip(columns, met, strict=True)]
-    return Codes(place.ravel(), [(answer[0], answer_kind(*answer)) for answer in zip(*told, strict=True)])
+    told = np.zeros(len(counts), np.int64)
+    for one in columns:
+        told = told * max(len(one.values), 1) + one.place
+    _, first, place = np.unique(told, return_index=True, return_inverse=True)
+    answers = zip(*([one.values[at] for at in one.place[first].tolist()] for one in columns), strict=True)
+    return Codes(place, [(answer[0], answer_kind(*answer)) for answer in answers])
 
 
 def add_latencies(graph: Graph, latencies: Iterable[Latency]) -> None:

@@ -15,6 +15,8 @@ from store.statements import source
 
 def leave_out_spans(cursor: Any) -> None:
     """For a cursor within its reader's transaction: where no proxy sends spans, no statement looks for them."""
+    if not ask_rows(cursor, "any_span_peer", {})[0]["known"]:
+        cursor.execute(source("ask/no_span_peers"))
     if not ask_rows(cursor, "any_span", {})[0]["known"]:
         cursor.execute(source("ask/no_spans"))
 

@@ -110,45 +110,10 @@ spoke as materialized (
     )
     group by proxy, "hour"
 ),
--- Which callers that send spans a callee reports by better than those, by the callee itself and by its service.
-better_heard as materialized (
-    select caller as proxy, "hour", callee, bit_or(minutes) as minutes
-    from (
-        select caller, "hour", minutes, unnest([proxy, own_service]) as callee
-        from counted
-        where reporter <> 'source' and rank < 5 and not is_l4
-          and caller in (select proxy from counted where reporter <> 'destination' and rank = 5)
-    )
-    group by all
-),
-heard_better as materialized (
-    select proxy, "hour", callee, bit_or(minutes) as minutes from minutes_around('better_heard', 1) group by all
-),
-spans_out as (
-    -- Outbound spans, without those whose callee reports this caller by something better.
-    select spans.* replace (
-        minutes_without(minutes_without(minutes_without(minutes_without(
-            spans.minutes, by_callee.minutes), by_service.minutes), by_metrics.minutes), of_service.minutes
-        ) as minutes
-    )
-    from counted as spans
-    left join heard_better as by_callee
-        on by_callee.proxy = spans.proxy and by_callee.hour = spans.hour and by_callee.callee = spans.callee
-    left join heard_better as by_service
-        on by_service.proxy = spans.proxy and by_service.hour = spans.hour
-        and by_service.callee = spans.service_host
-    left join outdone as by_metrics
-        on by_metrics.proxy = spans.proxy and by_metrics.hour = spans.hour and by_metrics.leg = 'out'
-        and by_metrics.callee is null
-    left join outdone as of_service
-        on of_service.proxy = spans.proxy and of_service.hour = spans.hour and of_service.leg = 'out'
-        and of_service.callee = spans.service_host
-    where spans.reporter <> 'destination' and spans.rank = 5
-),
 outbound as (
     select * from counted where reporter <> 'destination' and rank < 5 and counts_background(background)
     union all
-    select * from spans_out where minutes <> 0 and counts_background(background)
+    select * from spans_out('counted', 'outdone') where minutes <> 0 and counts_background(background)
 ),
 heard_in as materialized (
     select *, minutes & case
