@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,18 +16,23 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from store.asking import ask_rows
 from store.database import to_arrow
 from store.percentiles import Ints
-from store.statements import literal, sql
+from store.physical import ROLLED_UP
+from store.query_types import Window
+from store.relations import parquet_sql, rows_sql
+from store.statements import source, sql
 
 _LIMIT_BYTES = 64 << 20
 _STATEMENTS = {"observations": "ask/measured_observations", "spans": "ask/measured_spans"}
+_NO_WINDOW = {"from_time": None, "to_time": None}
 _INT32 = np.iinfo(np.int32)
 
 
 @dataclass(frozen=True)
 class Measurements:
-    """Rows of a segment that tell a duration: each with the place of its key in ``keys`` and the minute since 1970."""
+    """Rows that tell a duration: each with the place of its key in ``keys`` and the minute since 1970."""
 
     keys: pa.Array
     key: Ints
@@ -48,9 +54,20 @@ class KeptRows:
         self._bytes = 0
         self._lock = threading.Lock()
 
-    def path(self, path: str) -> str:
-        """Where a segment lies, told relative to the data folder."""
-        return str(self._data_dir / path)
+    def of_window(self, cursor: Any, window: Window) -> Iterator[Measurements]:
+        """Those of all rows in a window of access logs and proxies' spans, on a reader's cursor, piece by piece."""
+        values = {"from_time": window.from_time, "to_time": window.to_time}
+        cut: dict[str, list[str]] = {table: [] for table in ROLLED_UP}
+        for one in ask_rows(cursor, "segments_measured", values):
+            if one["is_whole"]:
+                yield self.of(cursor, one["table_name"], one["path"])
+            else:
+                cut[one["table_name"]].append(str(self._data_dir / one["path"]))
+        for table, files in cut.items():
+            rows = rows_sql(table, [f"{table}_unsealed"], files, f"hot.empty_{table}")
+            yield _read(cursor, sql(_STATEMENTS[table], rows=f"({rows})", is_whole="false"), values)
+        if ask_rows(cursor, "any_span_links", {})[0]["known"]:
+            yield _read(cursor, source("ask/measured_calls"), values)
 
     def of(self, cursor: Any, table: str, path: str) -> Measurements:
         """Those of segment ``path`` of ``table`` ('observations', 'spans'), read unless they are kept."""
@@ -58,8 +75,8 @@ class KeptRows:
             if (kept := self._kept.get(path)) is not None:
                 self._kept.move_to_end(path)
                 return kept
-        relation = literal(self.path(path))
-        read = _measurements(to_arrow(cursor.execute(sql(_STATEMENTS[table], path=relation))))
+        rows = parquet_sql([str(self._data_dir / path)])
+        read = _read(cursor, sql(_STATEMENTS[table], rows=rows, is_whole="true"), _NO_WINDOW)
         with self._lock:
             if path not in self._kept:
                 self._kept[path] = read
@@ -67,6 +84,10 @@ class KeptRows:
             while self._bytes > self._limit_bytes:
                 self._bytes -= self._kept.popitem(last=False)[1].size_bytes
         return read
+
+
+def _read(cursor: Any, statement: str, values: Mapping[str, Any]) -> Measurements:
+    return _measurements(to_arrow(cursor.execute(statement, dict(values))))
 
 
 def _measurements(rows: pa.Table) -> Measurements:

@@ -13,14 +13,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from store.asking import ask_rows
 from store.database import read_batches
 from store.kept_rows import KeptRows
 from store.percentiles import Doubles, Ints, of_buckets, of_rows
-from store.physical import ROLLED_UP
 from store.places import NOWHERE, Places
 from store.query_types import Window
-from store.relations import rows_sql
 from store.statements import sql
 from store.tally import Latency
 
@@ -63,23 +60,13 @@ def _rows(
     cursor: Any, places: Places, values: Mapping[str, Any], kept: KeptRows
 ) -> Iterator[tuple[Ints, Ints]]:
     """Cells and durations of rows that show their caller."""
+    if values["only_no"] is None and _is_one_step(values):
+        for rows in kept.of_window(cursor, Window(values["from_time"], values["to_time"])):
+            yield _cells(places.classes_of_kept(rows), 0, rows.duration_us, places)
+        return
     asked = {name: values[name] for name in ("from_time", "to_time", "step_us")}
-    if values["only_no"] is not None:
-        asked["lanes"] = places.keys.to_pylist()
-        statement = "measured_of"
-    else:
-        whole, rest = _segments(cursor, asked)
-        # A step is told by the moment: kept are minutes.
-        if _is_one_step(values):
-            for table, path in whole:
-                rows = kept.of(cursor, table, path)
-                of_row = places.classes_of_kept(rows)
-                yield _cells(of_row, 0, rows.duration_us, places)
-        else:
-            rest += whole
-        statement = "measured"
-        _keep_rest(cursor, [(table, kept.path(path)) for table, path in rest])
-    text = sql(f"ask/{statement}", by_minute=str(places.by_minute).lower())
+    asked["lanes"] = places.keys.to_pylist()
+    text = sql("ask/measured_steps", by_minute=str(places.by_minute).lower())
     for batch in read_batches(cursor.execute(text, asked), _ROWS_AT_ONCE):
         yield _cells(
             places.classes_of_rows(batch["lane_key"], batch["minute_no"]),
@@ -87,24 +74,6 @@ def _rows(
             batch["duration_us"].to_numpy(),
             places,
         )
-
-
-def _segments(cursor: Any, asked: Mapping[str, Any]) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """Tables and paths of the segments that lie whole in the window, and of those that it cuts."""
-    window = {name: asked[name] for name in ("from_time", "to_time")}
-    whole: list[tuple[str, str]] = []
-    rest: list[tuple[str, str]] = []
-    for one in ask_rows(cursor, "segments_measured", window):
-        (whole if one["is_whole"] else rest).append((one["table_name"], one["path"]))
-    return whole, rest
-
-
-def _keep_rest(cursor: Any, files: list[tuple[str, str]]) -> None:
-    for table in ROLLED_UP:
-        rows = rows_sql(
-            table, [f"{table}_unsealed"], [path for one, path in files if one == table], f"hot.empty_{table}"
-        )
-        cursor.execute(sql("ask/rest", table=table, rows=rows))
 
 
 def _loose_rows(rows: pa.Table, places: Places) -> tuple[Ints, Ints]:

@@ -43,7 +43,7 @@ def test_sealed_and_kept_rows_answer_as_they_did_when_hot(tmp_path: Path) -> Non
     store.poll_once(seal=True)
     assert len(row_segments(tmp_path)) >= len(MOVING + OTHERS)
     assert _graphs(queries) == hot
-    with mock.patch.object(kept_rows, "to_arrow", side_effect=AssertionError("read again")):
+    with mock.patch.object(kept_rows, "parquet_sql", side_effect=AssertionError("read again")):
         assert _graphs(queries) == hot
     store.stop()
 

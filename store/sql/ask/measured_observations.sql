@@ -1,4 +1,5 @@
--- What exact percentiles are of in one segment of access-log rows (see `measured_rows`).
+-- What exact percentiles are of in a relation of access-log rows (see `measured_rows`), all of it or what lies in a window.
 select peer_key, duration_us, epoch_us(time) // 60000000 as minute_no
-from read_parquet({{path}}, hive_partitioning = false)
+from {{rows}}
 where duration_us is not null and status_code is distinct from 101
+  and ({{is_whole}} or (time >= $from_time::timestamp and time < $to_time::timestamp))

@@ -1,4 +1,5 @@
 -- The same of spans that count as access-log rows do.
 select peer_key, duration_ns // 1000 as duration_us, epoch_us(time) // 60000000 as minute_no
-from read_parquet({{path}}, hive_partitioning = false)
+from {{rows}}
 where duration_ns is not null and status_code is distinct from 101 and peer_key is not null
+  and ({{is_whole}} or (time >= $from_time::timestamp and time < $to_time::timestamp))
