@@ -9,7 +9,8 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,27 +22,44 @@ from store.database import to_arrow
 from store.percentiles import Ints
 from store.physical import ROLLED_UP
 from store.query_types import Window
-from store.relations import parquet_sql, rows_sql
+from store.relations import parquet_sql
 from store.statements import source, sql
 
 _LIMIT_BYTES = 64 << 20
 _STATEMENTS = {"observations": "ask/measured_observations", "spans": "ask/measured_spans"}
 _NO_WINDOW = {"from_time": None, "to_time": None}
+_EPOCH = datetime(1970, 1, 1)
+_MICROSECOND = timedelta(microseconds=1)
 _INT32 = np.iinfo(np.int32)
 
 
 @dataclass(frozen=True)
 class Measurements:
-    """Rows that tell a duration: each with the place of its key in ``keys`` and the minute since 1970."""
+    """Rows that tell a duration: each with the place of its key in ``keys`` and its time, in µs after ``since_us``."""
 
     keys: pa.Array
     key: Ints
-    minute_no: Ints
+    since_us: int
+    time_us: Ints
     duration_us: Ints
 
     @property
     def size_bytes(self) -> int:
-        return sum(array.nbytes for array in (self.keys, self.key, self.minute_no, self.duration_us))
+        return sum(array.nbytes for array in (self.keys, self.key, self.time_us, self.duration_us))
+
+    def minute_no(self) -> Ints:
+        """Minutes since 1970."""
+        return (self.since_us + self.time_us.astype(np.int64)) // 60_000_000
+
+    def within(self, window: Window) -> Measurements:
+        """Those of a window."""
+        since, until = (
+            (end - _EPOCH) // _MICROSECOND - self.since_us for end in (window.from_time, window.to_time)
+        )
+        inside = np.flatnonzero((self.time_us >= since) & (self.time_us < until))
+        return replace(
+            self, key=self.key[inside], time_us=self.time_us[inside], duration_us=self.duration_us[inside]
+        )
 
 
 class KeptRows:
@@ -57,15 +75,11 @@ class KeptRows:
     def of_window(self, cursor: Any, window: Window) -> Iterator[Measurements]:
         """Those of all rows in a window of access logs and proxies' spans, on a reader's cursor, piece by piece."""
         values = {"from_time": window.from_time, "to_time": window.to_time}
-        cut: dict[str, list[str]] = {table: [] for table in ROLLED_UP}
         for one in ask_rows(cursor, "segments_measured", values):
-            if one["is_whole"]:
-                yield self.of(cursor, one["table_name"], one["path"])
-            else:
-                cut[one["table_name"]].append(str(self._data_dir / one["path"]))
-        for table, files in cut.items():
-            rows = rows_sql(table, [f"{table}_unsealed"], files, f"hot.empty_{table}")
-            yield _read(cursor, sql(_STATEMENTS[table], rows=f"({rows})", is_whole="false"), values)
+            rows = self.of(cursor, one["table_name"], one["path"])
+            yield rows if one["is_whole"] else rows.within(window)
+        for table in ROLLED_UP:
+            yield _read(cursor, sql(_STATEMENTS[table], rows=f"{table}_unsealed", is_all="false"), values)
         if ask_rows(cursor, "any_span_links", {})[0]["known"]:
             yield _read(cursor, source("ask/measured_calls"), values)
 
@@ -76,7 +90,7 @@ class KeptRows:
                 self._kept.move_to_end(path)
                 return kept
         rows = parquet_sql([str(self._data_dir / path)])
-        read = _read(cursor, sql(_STATEMENTS[table], rows=rows, is_whole="true"), _NO_WINDOW)
+        read = _read(cursor, sql(_STATEMENTS[table], rows=rows, is_all="true"), _NO_WINDOW)
         with self._lock:
             if path not in self._kept:
                 self._kept[path] = read
@@ -92,10 +106,13 @@ def _read(cursor: Any, statement: str, values: Mapping[str, Any]) -> Measurement
 
 def _measurements(rows: pa.Table) -> Measurements:
     keys = rows["peer_key"].combine_chunks().dictionary_encode()
+    time_us = rows["time_us"].to_numpy()
+    since_us = int(time_us.min()) if len(time_us) else 0
     return Measurements(
         keys.dictionary,
         keys.indices.to_numpy(),
-        _narrow(rows["minute_no"].to_numpy()),
+        since_us,
+        _narrow(time_us - since_us),
         _narrow(rows["duration_us"].to_numpy()),
     )
 

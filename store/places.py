@@ -112,7 +112,7 @@ class Places:
         key, of_key = self._of_keys(rows.keys)
         of_row = of_key[rows.key]
         if self.by_minute:
-            self._by_minute(key[rows.key], of_row, rows.minute_no)
+            self._by_minute(key[rows.key], of_row, rows.minute_no())
         return of_row
 
     def _by_minute(self, key: Ints, of_row: npt.NDArray[np.int32], minute_no: npt.NDArray) -> None:

@@ -1,4 +1,4 @@
 -- The same of applications' spans.
-select peer_key, duration_us, epoch_us(time) // 60000000 as minute_no
+select peer_key, duration_us, epoch_us(time) as time_us
 from span_calls($from_time, $to_time)
 where duration_us is not null and status_code is distinct from 101
