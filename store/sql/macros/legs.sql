@@ -73,19 +73,22 @@ outdone as materialized (
     group by all
 ),
 -- Invariant 5a: of each proxy and minute only the most complete signal counts.
-better as (
-    select *, bit_or(minutes) over (
-        partition by proxy, "hour", is_l4 order by rank rows between unbounded preceding and 1 preceding
-    ) as by_better
-    from (
-        select proxy, "hour", is_l4, rank, bit_or(minutes) as minutes from told where proxy is not null group by all
-    )
+better as materialized (
+    select
+        proxy, "hour", is_l4, bit_or(minutes) filter (rank < 2) as before_2, bit_or(minutes) filter (rank < 3) as before_3,
+        bit_or(minutes) filter (rank < 5) as before_5
+    from told
+    where proxy is not null
+    group by all
+    having min(rank) < max(rank)
 ),
 counted as materialized (
     select * from (
-        select told.* replace (minutes_without(told.minutes, by_better) as minutes)
+        select told.* replace (minutes_without(
+            told.minutes, case rank when 2 then before_2 when 3 then before_3 when 5 then before_5 end
+        ) as minutes)
         from told
-        left join (from better where by_better is not null) as better using (proxy, "hour", is_l4, rank)
+        left join better using (proxy, "hour", is_l4)
     )
     where minutes <> 0
 ),
