@@ -41,8 +41,9 @@ class Facts:
     @cached_property
     def counts(self) -> pa.Table:
         """How many requests became what."""
-        tables = [part_of(table, "count") for table in (self.rows, self.metrics) if table is not None]
-        return pa.concat_tables([table.select(_COUNTED) for table in tables], promote_options="permissive")
+        told = [table for table in (self.rows, self.metrics) if table is not None]
+        counts = [part_of(table, "count", _COUNTED) for table in told]
+        return pa.concat_tables(counts, promote_options="permissive")
 
     def node_numbers(self) -> list[int]:
         """Of all nodes at the ends of counted edges."""

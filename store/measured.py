@@ -22,21 +22,26 @@ from store.statements import sql
 from store.tally import Latency
 
 _ROWS_AT_ONCE = 1 << 20
+_COUNTED = ["bucket", "lane_key", "hour_no", "minutes", "place_no", "latency_buckets", "latency_rows"]
 
 
-def part_of(facts: pa.Table, name: str) -> pa.Table:
-    """The facts of one kind."""
-    return facts.filter(pc.equal(facts["fact"], name))
+def part_of(facts: pa.Table, name: str, columns: list[str]) -> pa.Table:
+    """These columns of the facts of one kind."""
+    return facts.select(columns).filter(pc.equal(facts["fact"], name))
 
 
 def latencies(
     cursor: Any, facts: pa.Table, values: Mapping[str, Any], is_exact: bool, kept: KeptRows
 ) -> list[Latency]:
     """Of what `graph_facts` answered (``facts``) when it was asked with ``values``."""
-    place = part_of(facts, "place")
+    place = part_of(facts, "place", ["place_no", "edge_no", "target_no", "view", "leg"])
     if not len(place):
         return []
-    places = Places(part_of(facts, "lane"), place, all_views=values["only_no"] is not None)
+    places = Places(
+        part_of(facts, "lane", ["lane_key", "hour_no", "minutes", "place_no"]),
+        place,
+        all_views=values["only_no"] is not None,
+    )
     window = Window(values["from_time"], values["to_time"])
     # Where the first step begins with a whole minute or hour, there may be one more than the window has.
     steps = 1 if _is_one_step(values) else window.microseconds // values["step_us"] + 2
@@ -44,11 +49,13 @@ def latencies(
 
         def read() -> Iterator[tuple[Ints, Ints]]:
             yield from _rows(cursor, places, values, kept)
-            yield _loose_rows(part_of(facts, "row"), places)
+            yield _loose_rows(part_of(facts, "row", ["bucket", "place_no", "duration_us"]), places)
 
         total, quantiles_us = of_rows(read, places.groups, steps)
     else:
-        total, quantiles_us = of_buckets(*_buckets(part_of(facts, "buckets"), places), places.groups, steps)
+        total, quantiles_us = of_buckets(
+            *_buckets(part_of(facts, "buckets", _COUNTED), places), places.groups, steps
+        )
     return _told(place, places, total, quantiles_us, None if is_exact else "rollup")
 
 
@@ -92,20 +99,24 @@ def _cells(of_row: Ints, step: Ints | int, told: Ints, places: Places) -> tuple[
 
 def _buckets(counts: pa.Table, places: Places) -> tuple[Ints, Ints, Ints]:
     """Cells, buckets of latency and how many measurements lie there."""
-    is_placed = counts["place_no"].is_valid()
-    placed, keyed = counts.filter(is_placed), counts.filter(pc.invert(is_placed))
+    if counts["place_no"].null_count < len(counts):
+        is_placed = counts["place_no"].is_valid()
+        placed, keyed = counts.filter(is_placed), counts.filter(pc.invert(is_placed))
+        counts = pa.concat_tables([placed, keyed])
+    else:
+        placed, keyed = counts.slice(0, 0), counts
     of_key = places.classes_of_counts(
-        keyed["lane_key"].combine_chunks(),
-        keyed["hour_no"].combine_chunks(),
-        keyed["minutes"].combine_chunks(),
+        *(keyed[name].combine_chunks() for name in ("lane_key", "hour_no", "minutes"))
     )
-    counts = pa.concat_tables([placed, keyed])
     of_row = np.concatenate([places.classes_of_places(placed["place_no"]), of_key])
     lists = counts["latency_buckets"].combine_chunks()
-    row = np.repeat(np.arange(len(counts)), np.diff(lists.offsets.to_numpy()))
-    cell, entry = _cells(of_row[row], counts["bucket"].to_numpy()[row], np.arange(len(row)), places)
     bucket, rows = lists.flatten().to_numpy(), counts["latency_rows"].combine_chunks().flatten().to_numpy()
-    return cell, bucket[entry], rows[entry]
+    many = np.diff(lists.offsets.to_numpy())
+    cell = np.repeat(counts["bucket"].to_numpy() * places.groups.classes + of_row, many)
+    if len(of_row) and of_row.min() == NOWHERE:
+        somewhere = np.flatnonzero(np.repeat(of_row != NOWHERE, many))
+        cell, bucket, rows = cell[somewhere], bucket[somewhere], rows[somewhere]
+    return cell, bucket, rows
 
 
 def _told(
