@@ -58,6 +58,14 @@ Interrupted = duckdb.InterruptException
 SELECTING = ("SELECT",)
 """Kinds of statement that only read (FROM, DESCRIBE, SHOW, SUMMARIZE parse as SELECT)."""
 
+_TOLD_BY_ARROW = {
+    "INTERRUPT Error": duckdb.InterruptException,
+    "Out of Memory Error": duckdb.OutOfMemoryException,
+    "IO Error": duckdb.IOException,
+    "INTERNAL Error": duckdb.InternalException,
+    "FATAL Error": duckdb.FatalException,
+}
+
 _WAL_BYTES = 16 << 20
 _CHECKPOINT_ROOM = 16 << 20
 
@@ -223,8 +231,13 @@ def to_arrow(cursor: Cursor) -> pa.Table:
 
 
 def read_batches(cursor: Cursor, rows: int) -> Iterator[pa.RecordBatch]:
-    """The answer of the statement just executed, ``rows`` at a time while DuckDB goes on."""
-    yield from (getattr(cursor, "to_arrow_reader", None) or cursor.fetch_record_batch)(rows)
+    """The answer of the statement just executed, ``rows`` at a time while DuckDB goes on. Raises duckdb errors."""
+    try:
+        yield from (getattr(cursor, "to_arrow_reader", None) or cursor.fetch_record_batch)(rows)
+    except (OSError, pa.ArrowException) as error:
+        # Arrow hands DuckDB's errors on as its own; the text begins with what they were.
+        kinds = (kind for text, kind in _TOLD_BY_ARROW.items() if str(error).startswith(text))
+        raise next(kinds, duckdb.Error)(str(error)) from error
 
 
 def one(cursor: Cursor) -> tuple:

@@ -7,7 +7,7 @@ percentile lies. Of buckets they are what the macro `quantile_of_buckets` says.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,6 +64,43 @@ class Groups:
 def of_rows(read: Reading, groups: Groups, steps: int) -> tuple[Ints, Doubles]:
     """How many measurements each group has in each step, and their `QUANTILES` in µs: [steps * groups] and
     [steps * groups, 4], meaningless where there are none."""
+    at_a_time = max(1, _COUNTERS // (groups.classes * _width(_MANTISSA)))
+    if at_a_time >= steps:
+        return _of_steps(read, groups, steps)
+    again = _read_once(read)
+    told = []
+    for since in range(0, steps, at_a_time):
+        until = min(since + at_a_time, steps)
+        told.append(
+            _of_steps(_between(again, since * groups.classes, until * groups.classes), groups, until - since)
+        )
+    return np.concatenate([total for total, _ in told]), np.concatenate([values for _, values in told])
+
+
+def _read_once(read: Reading) -> Reading:
+    """The same, kept if it is little."""
+    kept, rows = [], 0
+    for piece in read():
+        kept.append(piece)
+        rows += len(piece[0])
+        if rows > _KEPT_ROWS:
+            return read
+    return lambda: kept
+
+
+def _between(read: Reading, since: int, until: int) -> Reading:
+    """What lies in cells [since, until), counted from there."""
+
+    def pieces() -> Iterator[tuple[Ints, Ints]]:
+        for cell, duration_us in read():
+            chosen = np.flatnonzero((cell >= since) & (cell < until))
+            yield cell[chosen] - since, duration_us[chosen]
+
+    return pieces
+
+
+def _of_steps(read: Reading, groups: Groups, steps: int) -> tuple[Ints, Doubles]:
+    """As `of_rows`, of as many steps as can be counted at a time."""
     cells = steps * groups.classes
     shift = _shift(cells)
     width = _width(shift)

@@ -43,26 +43,43 @@ class Places:
         hour, minutes = lanes["hour_no"].to_numpy(), lanes["minutes"].to_numpy()
         keys, key = np.unique(lane_key, return_inverse=True)
         self._keys = pa.array(keys, pa.uint64())
-        uneven = np.flatnonzero(hour >= 0)
+        even, uneven = np.flatnonzero(hour < 0), np.flatnonzero(hour >= 0)
+        hour, minutes = hour[uneven], minutes[uneven]
         uneven_keys, uneven_key = np.unique(key[uneven], return_inverse=True)
-        self._first_hour = int(hour[uneven].min()) if len(uneven) else 0
-        self._hours = int(hour[uneven].max()) + 1 - self._first_hour if len(uneven) else 0
-        nth, minute = np.nonzero(minutes[uneven, None] >> np.arange(_MINUTES, dtype=np.uint64) & np.uint64(1))
-        slot = (uneven_key[nth] * self._hours + hour[uneven[nth]] - self._first_hour) * _MINUTES + minute
-        even = np.flatnonzero(hour < 0)
-        # Slots: places themselves, keys that always mean the same, then minutes of the others.
-        entries = np.concatenate(
-            [np.arange(self.places), self.places + key[even], self.places + len(keys) + slot]
+        self._first_hour = int(hour.min()) if len(uneven) else 0
+        self._hours = int(hour.max()) + 1 - self._first_hour if len(uneven) else 0
+        # Hours of a key in which all that it means holds for the same minutes are one; only others are told by minute.
+        met, pair = np.unique(uneven_key * self._hours + hour - self._first_hour, return_inverse=True)
+        self._minutes = np.full(len(met), np.iinfo(np.uint64).max)
+        np.minimum.at(self._minutes, pair, minutes)
+        most = np.zeros(len(met), np.uint64)
+        np.maximum.at(most, pair, minutes)
+        is_odd = self._minutes != most
+        self._odd_no = np.where(is_odd, np.cumsum(is_odd) - 1, NOWHERE)
+        alike, odd = np.flatnonzero(~is_odd[pair]), np.flatnonzero(is_odd[pair])
+        nth, minute = np.nonzero(minutes[odd, None] >> np.arange(_MINUTES, dtype=np.uint64) & np.uint64(1))
+        # Slots: places themselves, keys that always mean the same, hours of the others, and minutes of odd hours.
+        first_pair = self.places + len(keys)
+        first_minute = first_pair + len(met)
+        slots = [
+            np.arange(self.places),
+            self.places + key[even],
+            first_pair + pair[alike],
+            first_minute + self._odd_no[pair[odd[nth]]] * _MINUTES + minute,
+        ]
+        places = [np.arange(self.places), place[even], place[uneven[alike]], place[uneven[odd[nth]]]]
+        of_slot = self._classes(
+            np.concatenate(slots), np.concatenate(places), first_minute + int(is_odd.sum()) * _MINUTES
         )
-        at = np.concatenate([np.arange(self.places), place[even], place[uneven[nth]]])
-        slots = self.places + len(keys) + len(uneven_keys) * self._hours * _MINUTES
-        of_slot = self._classes(entries, at, slots)
-        self._of_place, rest = of_slot[: self.places], of_slot[self.places :]
-        self._of_key = rest[: len(keys)].copy()
+        self._of_place = of_slot[: self.places]
+        self._of_key = of_slot[self.places : first_pair].copy()
         self._of_key[uneven_keys] = _BY_MINUTE
+        self._of_hour = of_slot[first_pair:first_minute]
+        self._of_minute = of_slot[first_minute:].reshape(-1, _MINUTES)
         self._uneven_no = np.zeros(len(keys), np.int64)
         self._uneven_no[uneven_keys] = np.arange(len(uneven_keys))
-        self._of_minute = rest[len(keys) :].reshape(len(uneven_keys), self._hours, _MINUTES)
+        self._pair = np.full(len(uneven_keys) * self._hours, NOWHERE, np.int32)
+        self._pair[met] = np.arange(len(met))
 
     def _classes(self, slot: Ints, place: Ints, slots: int) -> npt.NDArray[np.int32]:
         """The class of each slot, and `groups` of them. A set of places is known by the sum of their random numbers."""
@@ -95,7 +112,7 @@ class Places:
     @property
     def by_minute(self) -> bool:
         """Must a row tell its minute, for some key at least?"""
-        return bool(len(self._of_minute))
+        return bool(len(self._of_hour))
 
     def classes_of_places(self, place_no: pa.ChunkedArray) -> npt.NDArray[np.int32]:
         return self._of_place[place_no.to_numpy() - 1]
@@ -118,7 +135,7 @@ class Places:
     def _by_minute(self, key: Ints, of_row: npt.NDArray[np.int32], minute_no: npt.NDArray) -> None:
         if len(moving := np.flatnonzero(of_row == _BY_MINUTE)):
             hour, minute = np.divmod(minute_no[moving].astype(np.int64), _MINUTES)
-            of_row[moving] = self._at(key[moving], hour, self._of_minute, minute)
+            of_row[moving] = self._at(key[moving], hour, np.uint64(1) << minute.astype(np.uint64))
 
     def classes_of_counts(
         self, lane_key: pa.Array, hour_no: pa.Array, minutes: pa.Array
@@ -126,14 +143,8 @@ class Places:
         """Of counts by key, hours since 1970 and minutes of it: one, or all of them, where these mean the same."""
         key, of_row = self._of_keys(lane_key)
         if self.by_minute and len(moving := np.flatnonzero(of_row == _BY_MINUTE)):
-            hour, bits = hour_no.to_numpy()[moving], minutes.to_numpy()[moving]
-            is_whole = bits & (bits - np.uint64(1)) != 0
-            minute = np.log2(np.where(is_whole, 1, bits).astype(np.float64)).astype(np.int64)
-            whole = self._of_minute.max(axis=2, keepdims=True)
-            of_row[moving] = np.where(
-                is_whole,
-                self._at(key[moving], hour, whole, np.zeros_like(minute)),
-                self._at(key[moving], hour, self._of_minute, minute),
+            of_row[moving] = self._at(
+                key[moving], hour_no.to_numpy()[moving], minutes.to_numpy()[moving].astype(np.uint64)
             )
         return of_row
 
@@ -145,8 +156,14 @@ class Places:
             of_row[found.is_null().to_numpy(zero_copy_only=False)] = NOWHERE
         return key, of_row
 
-    def _at(self, key: Ints, hour: Ints, table: npt.NDArray[np.int32], minute: Ints) -> npt.NDArray[np.int32]:
+    def _at(self, key: Ints, hour: Ints, minutes: Ints) -> npt.NDArray[np.int32]:
+        """Of keys in an hour: in one minute of it, or in some where all that they mean holds for the same."""
         hour = hour - self._first_hour
         inside = (hour >= 0) & (hour < self._hours)
-        found = table[self._uneven_no[key], np.where(inside, hour, 0), minute]
-        return np.where(inside, found, NOWHERE)
+        pair = self._pair[np.where(inside, self._uneven_no[key] * self._hours + hour, 0)]
+        inside &= pair != NOWHERE
+        of_row = np.where(inside & (self._minutes[pair] & minutes != 0), self._of_hour[pair], NOWHERE)
+        odd = np.flatnonzero(inside & (self._odd_no[pair] != NOWHERE))
+        minute = np.log2(minutes[odd] & (~minutes[odd] + np.uint64(1))).astype(np.int64)
+        of_row[odd] = self._of_minute[self._odd_no[pair[odd]], minute]
+        return of_row.astype(np.int32)

@@ -192,7 +192,7 @@ def _sums(row: Ints, values: Ints, rows: int, known: npt.NDArray[np.bool_] | Non
     if known is not None:
         chosen = np.flatnonzero(known)
         row, values = row[chosen], values[chosen]
-    wide = len(values) and int(np.abs(values).max()) * len(values) >= 2**63
+    wide = len(values) and max(int(values.max()), -int(values.min())) * len(values) >= 2**63
     summed = np.zeros(rows, object if wide else np.int64)
     np.add.at(summed, row, values.astype(object) if wide else values)
     if known is None:

@@ -16,6 +16,7 @@ from store.database import Cursor, Interrupted
 from store.errors import BadQuery
 
 _GRACE_S = 60.0
+_AGAIN_S = 0.01
 
 
 class TimeLimit:
@@ -34,18 +35,27 @@ class TimeLimit:
             self._next += 1
             number = self._next
             self._begun[number] = time.monotonic()
-        timer = threading.Timer(self.seconds, cursor.interrupt)
-        timer.daemon = True
-        timer.start()
+        ended = threading.Event()
+        ender = threading.Thread(target=self._end, args=(cursor, ended), daemon=True)
+        ender.start()
         try:
             yield
         except Interrupted as error:
             message = f"The question took longer than {self.seconds:g} s."
             raise BadQuery("too_slow", message, "Ask for a shorter window.") from error
         finally:
-            timer.cancel()
+            ended.set()
+            ender.join()
             with self._lock:
                 del self._begun[number]
+
+    def _end(self, cursor: Cursor, ended: threading.Event) -> None:
+        """An interrupt between two statements is forgotten: so it is said until it was heard."""
+        if ended.wait(self.seconds):
+            return
+        cursor.interrupt()
+        while not ended.wait(_AGAIN_S):
+            cursor.interrupt()
 
     def is_stuck(self) -> bool:
         """Is there a question that did not end when it was told to?"""

@@ -29,7 +29,7 @@ DURATIONS = {
 
 
 @pytest.mark.parametrize("kept_rows", [10**6, 100], ids=["read once", "read twice"])
-@pytest.mark.parametrize("counters", [10**6, 2000], ids=["finely counted", "coarsely counted"])
+@pytest.mark.parametrize("counters", [10**6, 2000, 200], ids=["finely counted", "coarsely", "step by step"])
 @pytest.mark.parametrize("told", DURATIONS)
 def test_percentiles_of_rows_are_quantile_cont(
     told: str, counters: int, kept_rows: int, monkeypatch: pytest.MonkeyPatch

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from store.database import Cursor, Interrupted, read_batches
 from store.errors import BadQuery
 from store.time_limit import TimeLimit
 from tests.store.journals import open_store
@@ -46,3 +47,31 @@ def test_what_does_not_hear_that_it_is_over_is_seen(monkeypatch: pytest.MonkeyPa
         time.sleep(0.25)
         assert limit.is_stuck()
     assert not limit.is_stuck()
+
+
+def test_a_question_of_many_short_statements_ends_too(tmp_path: Path) -> None:
+    """DuckDB forgets an interrupt that comes between two of them."""
+    store = open_store(tmp_path)
+
+    def ask_again_and_again(cursor: Cursor) -> None:
+        until = time.monotonic() + 20
+        while time.monotonic() < until:
+            cursor.execute("SELECT sum(range) FROM range(10000000)").fetchall()
+            time.sleep(0.05)
+
+    with store.reader() as cursor, pytest.raises(BadQuery), TimeLimit(0.2).on(cursor):
+        ask_again_and_again(cursor)
+    store.stop()
+
+
+def test_an_answer_that_is_read_in_pieces_ends_as_others_do(tmp_path: Path) -> None:
+    """Its errors come by way of Arrow, and are DuckDB's all the same."""
+    store = open_store(tmp_path)
+
+    def read(cursor: Cursor) -> None:
+        for _ in read_batches(cursor.execute("SELECT range FROM range(1000000000)"), 100_000):
+            cursor.interrupt()
+
+    with store.reader() as cursor, pytest.raises(Interrupted):
+        read(cursor)
+    store.stop()

@@ -213,7 +213,7 @@ group by all
 union all by name
 select 'place' as fact, place_no, edge_no, called_no as target_no, view, leg from place
 union all by name
-select 'lane' as fact, lane_key, hour_no, minutes, place_no from known_lane join place using (edge_no, view, leg)
+select distinct 'lane' as fact, lane_key, hour_no, minutes, place_no from known_lane join place using (edge_no, view, leg)
 union all by name
 select 'row' as fact, bucket, place_no, duration_us from loosely_measured where is_exact(from_time, to_time)
 union all by name
