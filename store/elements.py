@@ -21,7 +21,7 @@ class Element:
 
 
 def find_element(cursor: Any, window: Window, number: int) -> Element | None:
-    """The edge or node of this number; None if the window holds none."""
+    """The edge or node of this number, for a cursor whose `ends` are kept; None if the window holds none."""
     questions = ["element", "metric_element"] if has_series(cursor) else ["element"]
     for grain in GRAINS:
         values = {"from_time": window.from_time, "to_time": window.to_time, "grain": grain, "number": number}

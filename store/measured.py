@@ -1,7 +1,7 @@
 """The percentiles of a question, from what `edge_facts` says of places: of rows, read beside it, or of the rollup.
 
-What must stay true: all of it is read by the question's own cursor, within its transaction; rows are read in pieces,
-so memory does not grow with the window.
+What must stay true: all of it is read by the question's own cursor, within its transaction; sealed rows are read a
+segment at a time, so memory does not grow with their window (applications' spans are read at once).
 """
 
 from __future__ import annotations

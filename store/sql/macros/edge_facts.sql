@@ -86,11 +86,6 @@ called as materialized (
         peer_key, time, status_code, grpc_status, response_code_details, duration_us, request_bytes, response_bytes
     from span_calls(from_time, to_time)
 ),
-seen as not materialized (
-    from told_rows('observations_stored', 'spans_stored', from_time, to_time)
-    union all by name
-    select peer_key as lane_key, * exclude (peer_key) from called
-),
 -- The rows no rollup has counted: those of minutes that the window cuts, and those not sealed yet.
 uncounted as not materialized (
     from told_rows('observations_stored', 'spans_stored', from_time, counted_since(from_time, to_time, step_us))

@@ -27,7 +27,7 @@ select
     status_code, grpc_status, response_flags, tls, details, duration_us, attempts, request_bytes, response_bytes
 from loose left join claimed using (peer_key, time, request_id, downstream_local_address);
 
--- Where these count. Of a gateway's row only the leg towards it is loose: what it called is known, and counted with `seen`.
+-- Where these count. Of a gateway's row only the leg towards it is loose: what it called is known, and counted with all others.
 create or replace macro loose_lanes(told, asked) as table
 select
     asked.lane_key, linked, epoch_us(told.hour) // 60000000 + minute as minute_no,

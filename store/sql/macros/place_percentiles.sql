@@ -28,7 +28,9 @@ measured as (
     from (
         select place_no, duration_us
         from (
-            select lane_key, duration_us, minute_no // 60 as hour_no, 1::ubigint << ((minute_no % 60 + 60) % 60)::ubigint as minute_bit
+            select
+                lane_key, duration_us, minute_no // 60 as hour_no,
+                1::ubigint << ((minute_no % 60 + 60) % 60)::ubigint as minute_bit
             from measured_rows('observations_stored', 'spans_stored', from_time, to_time, step_us, true)
         ) as told
         join lane on lane.lane_key = told.lane_key
